@@ -1,0 +1,1 @@
+"""The façade: the only room that joins store and catalog."""

@@ -1,0 +1,1 @@
+"""Bytes, elements, objects and frames of DICOM."""

@@ -1,0 +1,1 @@
+"""Stacks, verdicts, affines, coordinate systems."""

@@ -1,0 +1,1 @@
+"""Every compiled function of the project: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Where the bytes lie: journal, generations, formats, read engine."""
