@@ -29,7 +29,7 @@ _inside = threading.local()
 
 
 def _forget_pool() -> None:
-    global _pool, _pool_threads, _lock  # noqa: PLW0603  # One pool per process is the point of this module.
+    global _pool, _pool_threads, _lock  # One pool per process is the point of this module.
     _pool, _pool_threads, _lock = None, 0, threading.Lock()
 
 
