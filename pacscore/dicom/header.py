@@ -179,6 +179,29 @@ class Header:
             self._read_row(self._row_of(key), document)
         return document
 
+    def document_of_rows(self, rows: NDArray[np.int64]) -> Document:
+        """The document of some top-level rows, rising, private creators among them where they matter."""
+        document: Document = {}
+        self._read_rows(self._rows(rows), self.reading, {}, document)
+        return document
+
+    def key_of(self, row: int) -> str:
+        """The key of a top-level row."""
+        return self._element_of(row).key
+
+    def is_shown(self, row: int) -> bool:
+        """Whether documents show elements like the one in a top-level row."""
+        element = self._element_of(row)
+        if element.vr == "UN":
+            return self.elements.item_count is not None and bool(self.elements.item_count[row] >= 0)
+        return element.decoder is not None or element.vr == "SQ"
+
+    def _element_of(self, row: int) -> Element:
+        code = int(self.elements.tag[row]) << 16 | int(self.elements.vr[row])
+        creator = self._creators_of(row).get(code >> 24)
+        known = self.reading.elements if creator is None else self.reading.reserved_by(creator)
+        return known.get(code) or self.reading.describe(code, creator)
+
     def _read_row(self, row: int, document: Document) -> None:
         """Decode one top-level element into ``document``, if ``row`` is one; a third of the time arrays would take."""
         if row < 0:

@@ -20,7 +20,7 @@ PIXEL_REPRESENTATION = 0x00280103
 # Of one reading: how many values and how many elements are remembered, and up to which length. At 200 bytes each that
 # is 3 MiB; a series of 1,000 CT headers brings forth some 10,000.
 _REMEMBERED_MAX = 16_384
-REMEMBERED_BYTES = 64
+REMEMBERED_BYTES = 128
 
 
 class Element:
