@@ -105,8 +105,8 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.table = np.empty((7, 2048), np.int64)
-        self.stack = np.empty((DEFAULTS.depth_max + 1, 8), np.int64)
-        self.state = np.empty(6, np.int64)
+        self.stack = np.empty((DEFAULTS.depth_max + 1, 9), np.int64)
+        self.state = np.empty(5, np.int64)
 
 
 _scratch = _Scratch()
@@ -173,7 +173,7 @@ def walk(
     _check_bounds(start, len(view), total)
     scratch = _scratch
     if len(scratch.stack) != settings.depth_max + 1:
-        scratch.stack = np.empty((settings.depth_max + 1, 8), np.int64)
+        scratch.stack = np.empty((settings.depth_max + 1, 9), np.int64)
     table, state = scratch.table, scratch.state
     while True:
         status = kernels.walk_into(

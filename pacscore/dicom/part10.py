@@ -85,7 +85,7 @@ def read_file_parts(
     if begin is None:
         syntax = transfer_syntax_uid or prove_syntax(view, 0, settings=settings, total_length=total)
         return FileParts(0, False, syntax, None, None)
-    found, state = np.empty((3, 2), np.int64), np.empty(6, np.int64)
+    found, state = np.empty((3, 2), np.int64), np.empty(5, np.int64)
     status = kernels.read_meta_into(view, begin, total, found, state)
     if status != kernels.DONE:
         raise_for(status, view, state, total, settings, little_endian=True)

@@ -304,7 +304,7 @@ def _pixel_place(elements: ElementTable, total: int) -> PixelPlace | None:
 
 def _measured(view: NDArray[np.uint8], place: PixelPlace, elements: ElementTable, settings: Settings) -> PixelPlace:
     """The place of an encapsulated value with its length: from its first item through its delimiter."""
-    state = np.empty(6, np.int64)
+    state = np.empty(5, np.int64)
     little_endian = elements.little_endian
     status = kernels.skip_fragments_into(view, place.offset, len(view), little_endian, state)
     if status == kernels.UNDELIMITED:

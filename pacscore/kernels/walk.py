@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from pacscore.kernels._compile import kernel
 
 # Status of a walk. Below zero: the bytes are wrong there.
-ONWARD = 1
 DONE = 0
-NEED_MORE = 2
-TABLE_FULL = 3
-TOO_DEEP = 4
-UNDELIMITED = 5  # Fragments that run to the end of the data without the Sequence Delimitation Item.
+NEED_MORE = 1
+TABLE_FULL = 2
+TOO_DEEP = 3
+UNDELIMITED = 4  # Fragments that run to the end of the data without the Sequence Delimitation Item.
+ONWARD = 5
 HEADER_OVERRUN = -1
 VALUE_OVERRUN = -2
 BAD_VR = -3
@@ -36,17 +36,21 @@ STRAY_DELIMITER = -5
 BAD_LENGTH = -6
 BAD_GROUP = -7
 
+# What makes _run hand over to a slower function.
+NO_ROOM, NO_ELEMENT, DELIMITER, SEQUENCE, UNDEFINED_VALUE = 11, 12, 13, 14, 15
+
 # Rows of the table of elements, (7, capacity) int64.
 TAG, VR, OFFSET, LENGTH, DEPTH, ITEM, ITEM_COUNT = 0, 1, 2, 3, 4, 5, 6
 
-# Columns of the stack, (depth_max + 1, 8) int64: one row per open sequence, row 0 for the data set itself.
-LIMIT, SEQUENCE_END, ITEM_END, ROW, EXPLICIT, KIND, INDEX, LITTLE = 0, 1, 2, 3, 4, 5, 6, 7
+# Columns of the stack, (depth_max + 1, 9) int64: one row per open sequence, row 0 for the data set itself.
+# BOUND is what nothing in the sequence may pass, LIMIT the same for what is open now: the sequence or its item.
+LIMIT, BOUND, SEQUENCE_END, ITEM_END, ROW, EXPLICIT, KIND, INDEX, LITTLE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 OUTSIDE = -2  # ITEM_END between two items.
 UNDEFINED = -1  # A length of FFFFFFFFH, and the end that follows from it.
 CERTAIN, PROVISIONAL, UNKNOWN_VR = 0, 1, 2  # KIND: by its VR or length; W3; UN of undefined length.
 
-# Entries of the state, (6,) int64.
-COUNT, POSITION, NEEDED, LEVEL, IMAGE, TOTAL = 0, 1, 2, 3, 4, 5
+# Entries of the state, (5,) int64.
+COUNT, POSITION, NEEDED, LEVEL, TOTAL = 0, 1, 2, 3, 4
 
 ITEM_TAG = 0xFFFEE000
 ITEM_DELIMITER = 0xFFFEE00D
@@ -67,9 +71,9 @@ NO_VR = -1
 @kernel(inline=True)
 def read_u16(data: NDArray[np.uint8], position: int, little: bool) -> int:
     """The unsigned 16-bit number at ``position``, whose two bytes the caller has found inside."""
-    if little:
-        return np.int64(data[position]) | np.int64(data[position + 1]) << 8
-    return np.int64(data[position]) << 8 | np.int64(data[position + 1])
+    first = np.int64(data[position])
+    second = np.int64(data[position + 1])
+    return first | second << 8 if little else first << 8 | second
 
 
 @kernel(inline=True)
@@ -91,13 +95,16 @@ def read_length(data: NDArray[np.uint8], position: int, little: bool) -> int:
 def read_tag(data: NDArray[np.uint8], position: int, little: bool) -> int:
     """The tag at ``position``: group in the high half, whatever the byte order."""
     group = np.int64(read_u16(data, position, little))
-    return group << 16 | np.int64(read_u16(data, position + 2, little))
+    element = np.int64(read_u16(data, position + 2, little))
+    return group << 16 | element
 
 
 @kernel(inline=True)
-def are_letters(data: NDArray[np.uint8], position: int) -> bool:
-    """Whether the two bytes at ``position`` are upper-case letters, as every VR is (PS3.5 6.2)."""
-    return 65 <= data[position] <= 90 and 65 <= data[position + 1] <= 90
+def read_vr(data: NDArray[np.uint8], position: int) -> int:
+    """The VR at ``position``, 0 unless it is two upper-case letters, as every VR is (PS3.5 6.2)."""
+    first = np.int64(data[position])
+    second = np.int64(data[position + 1])
+    return first << 8 | second if 65 <= first <= 90 and 65 <= second <= 90 else np.int64(0)
 
 
 @kernel(inline=True)
@@ -131,26 +138,23 @@ def is_known_vr(vr: int) -> bool:
 
 
 @kernel
-def read_header(
-    data: NDArray[np.uint8], position: int, end: int, explicit: bool, little: bool
-) -> tuple[int, int, int, int]:
-    """Tag, VR, length and header size of the element at ``position``; at least 8 bytes lie before ``end``.
+def read_header(data: NDArray[np.uint8], position: int, end: int, explicit: bool, little: bool) -> tuple[int, int, int]:
+    """VR, length and header size of the element at ``position``; at least 8 bytes lie before ``end``.
 
     The size is SHORT_HEADER where a header of 12 bytes passes ``end`` and NO_VR where the VR is not two letters.
     A VR unknown to PS3.5 has a 16-bit length: those of today that have 32 bits are all known, and writers of older
     private VRs had no other form.
     """
-    tag = np.int64(read_tag(data, position, little))
-    if not explicit or tag >> 16 == 0xFFFE:
-        return tag, np.int64(0), np.int64(read_length(data, position + 4, little)), np.int64(8)
-    if not are_letters(data, position + 4):
-        return tag, np.int64(0), np.int64(0), np.int64(NO_VR)
-    vr = np.int64(data[position + 4]) << 8 | np.int64(data[position + 5])
+    if not explicit:
+        return np.int64(0), np.int64(read_length(data, position + 4, little)), np.int64(8)
+    vr = np.int64(read_vr(data, position + 4))
+    if vr == 0:
+        return vr, np.int64(0), np.int64(NO_VR)
     if not has_long_length(vr):
-        return tag, vr, np.int64(read_u16(data, position + 6, little)), np.int64(8)
+        return vr, np.int64(read_u16(data, position + 6, little)), np.int64(8)
     if position + 12 > end:
-        return tag, vr, np.int64(0), np.int64(SHORT_HEADER)
-    return tag, vr, np.int64(read_length(data, position + 8, little)), np.int64(12)
+        return vr, np.int64(0), np.int64(SHORT_HEADER)
+    return vr, np.int64(read_length(data, position + 8, little)), np.int64(12)
 
 
 @kernel
@@ -164,7 +168,8 @@ def proves_explicit(data: NDArray[np.uint8], position: int, limit: int, little: 
         return 0
     if position + 12 > size and limit > size:
         return -1
-    tag, vr, length, header = read_header(data, position, min(limit, size), True, little)
+    tag = np.int64(read_tag(data, position, little))
+    vr, length, header = read_header(data, position, min(limit, size), True, little)
     if header <= 0 or tag >> 16 == 0xFFFE or not is_known_vr(vr):
         return 0
     following = position + header + max(length, np.int64(0))
@@ -179,7 +184,7 @@ def proves_explicit(data: NDArray[np.uint8], position: int, limit: int, little: 
         return 1 if after in (ITEM_TAG, SEQUENCE_DELIMITER) else 0
     if after in (ITEM_DELIMITER, SEQUENCE_DELIMITER):
         return 1
-    return 1 if after > tag and are_letters(data, following + 4) else 0
+    return 1 if after > tag and read_vr(data, following + 4) != 0 else 0
 
 
 @kernel
@@ -187,7 +192,7 @@ def skip_fragments_into(data: NDArray[np.uint8], start: int, limit: int, little:
     """Go from the first item of an encapsulated value to behind its Sequence Delimitation Item (PS3.5 A.4).
 
     data : (size,) uint8
-    state : (6,) int64; POSITION gets the end, or the offset of what is wrong; NEEDED the bytes wanted on NEED_MORE
+    state : (5,) int64; POSITION gets the end, or the offset of what is wrong; NEEDED the bytes wanted on NEED_MORE
 
     A value that simply stops where the data do ends there: UNDELIMITED.
     """
@@ -232,8 +237,8 @@ def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only argum
     start, total : offset of the first element; size of the whole, of which ``data`` may be a head
     stop_at_pixels : end with the header of the first pixel element of the data set
     table : (7, capacity) int64, rows TAG … ITEM_COUNT
-    stack : (depth_max + 1, 8) int64 scratch
-    state : (6,) int64; COUNT and POSITION are the rows written and the offset reached, or that of what is wrong
+    stack : (depth_max + 1, 9) int64 scratch
+    state : (5,) int64; COUNT and POSITION are the rows written and the offset reached, or that of what is wrong
 
     PS3.5 7.1 (elements), 7.5 (sequences), 6.2.2 (UN of undefined length is implicit VR little endian).
     """
@@ -241,98 +246,200 @@ def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only argum
     state[POSITION] = start
     state[NEEDED] = total
     state[LEVEL] = 0
-    state[IMAGE] = 0
     state[TOTAL] = total
     stack[0, LIMIT] = total
-    stack[0, ITEM_END] = total
+    stack[0, BOUND] = total
     stack[0, SEQUENCE_END] = total
+    stack[0, ITEM_END] = total
     stack[0, EXPLICIT] = 1 if explicit else 0
-    stack[0, LITTLE] = 1 if little else 0
     stack[0, KIND] = CERTAIN
     stack[0, INDEX] = 0
+    stack[0, LITTLE] = 1 if little else 0
     while True:
-        status = _step(data, stop_at_pixels, table, stack, state)
-        if status == ONWARD:
-            continue
-        if status < 0 and _take_back(table, stack, state):
+        status = _run(data, stop_at_pixels, table, stack, state)
+        if status == DELIMITER:
+            status = _take_delimiter(data, table, stack, state)
+        elif status == SEQUENCE:
+            status = _open_sequence(
+                CERTAIN if table[VR, state[COUNT] - 1] == VR_SQ else PROVISIONAL, table, stack, state
+            )
+        elif status == UNDEFINED_VALUE:
+            status = _enter_undefined(data, table, stack, state)
+        elif status == NO_ROOM:
+            status = _judge_room(data, stack, state)
+        elif status == NO_ELEMENT:
+            status = _judge_no_element(data, table, state)
+        if status == ONWARD or (status < 0 and _take_back(table, stack, state)):
             continue
         return status
 
 
 @kernel
-def _step(
+def _run(
     data: NDArray[np.uint8],
     stop_at_pixels: bool,
     table: NDArray[np.int64],
     stack: NDArray[np.int64],
     state: NDArray[np.int64],
 ) -> int:
-    """Close what ends here, or read one item or element header."""
+    """Read elements, and close what ends, until something comes that needs a second look.
+
+    This is the loop that takes the time. It calls no helper that branches on an array: Numba would count references
+    in each, which was measured to cost six times the work itself.
+    """
+    size = data.shape[0]
+    count = state[COUNT]
+    position = state[POSITION]
+    level = state[LEVEL]
+    status = ONWARD
+    while status == ONWARD:
+        between_items = stack[level, ITEM_END] == OUTSIDE
+        if level > 0 and position == stack[level, SEQUENCE_END if between_items else ITEM_END]:
+            stack[level, ITEM_END] = OUTSIDE
+            stack[level, LIMIT] = stack[level, BOUND]
+            level -= 1 if between_items else 0
+            continue
+        limit = stack[level, LIMIT]
+        end = min(limit, size)
+        if position + 8 > end:
+            status = NO_ROOM
+            continue
+        little = stack[level, LITTLE] == 1
+        tag = np.int64(read_tag(data, position, little))
+        if between_items or tag >> 16 == 0xFFFE:
+            status = DELIMITER
+            continue
+        explicit = stack[level, EXPLICIT] == 1
+        vr = np.int64(read_vr(data, position + 4)) if explicit else np.int64(0)
+        if (explicit and vr == 0) or (level == 0 and tag >> 16 == 0):
+            status = NO_ELEMENT
+            continue
+        value = position + (12 if has_long_length(vr) else 8)
+        if value > end or count >= table.shape[1]:
+            status = NO_ROOM if value > end else TABLE_FULL
+            continue
+        if explicit and value == position + 8:
+            length = np.int64(read_u16(data, position + 6, little))
+        else:
+            length = np.int64(read_length(data, value - 4, little))
+        table[TAG, count] = tag
+        table[VR, count] = vr
+        table[OFFSET, count] = value
+        table[LENGTH, count] = length
+        table[DEPTH, count] = level
+        table[ITEM, count] = stack[level, INDEX]
+        table[ITEM_COUNT, count] = -1
+        count += 1
+        if level == 0 and stop_at_pixels and tag in (FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA):
+            position = value
+            status = DONE
+        elif length == UNDEFINED:
+            status = UNDEFINED_VALUE
+        elif value + length > limit:
+            state[NEEDED] = value + length
+            status = VALUE_OVERRUN
+        elif vr == VR_SQ:
+            status = SEQUENCE
+        elif vr == 0 and length >= 8 and (value + 4 > size or read_tag(data, value, little) == ITEM_TAG):
+            state[NEEDED] = value + 4
+            status = NEED_MORE if value + 4 > size else SEQUENCE
+        else:
+            position = value + length
+    state[COUNT] = count
+    state[POSITION] = position
+    state[LEVEL] = level
+    return status
+
+
+@kernel
+def _judge_room(data: NDArray[np.uint8], stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+    """Decide what it means that no whole header is left: the end, too short a head, or damage."""
     level = state[LEVEL]
     position = state[POSITION]
-    between_items = stack[level, ITEM_END] == OUTSIDE
-    if level > 0 and position == stack[level, SEQUENCE_END if between_items else ITEM_END]:
-        if between_items:
-            state[LEVEL] = level - 1
-        else:
-            _close_item(stack, level)
-        return ONWARD
     limit = stack[level, LIMIT]
     size = data.shape[0]
-    if position + 8 > limit:
-        if level > 0:
-            return HEADER_OVERRUN
+    if position + 8 > limit and level == 0:
         # Fewer than eight bytes are no element: they are the trailer. The last value must be in hand.
         state[NEEDED] = position
         return NEED_MORE if position > size else DONE
-    if position + 8 > size:
-        state[NEEDED] = position + 8
-        return NEED_MORE
-    if between_items:
-        return _open_item(data, table, stack, state)
-    return _read_element(data, stop_at_pixels, table, stack, state)
+    header = 8 if position + 8 > min(limit, size) else 12
+    state[NEEDED] = position + header
+    return HEADER_OVERRUN if position + header > limit else NEED_MORE
 
 
-@kernel(inline=True)
-def _close_item(stack: NDArray[np.int64], level: int) -> None:
-    """Go back between items: the bound is the sequence's own, or its parent's."""
-    stack[level, ITEM_END] = OUTSIDE
-    ending = stack[level, SEQUENCE_END]
-    stack[level, LIMIT] = stack[level - 1, LIMIT] if ending == UNDEFINED else ending
+@kernel
+def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+    """Decide whether bytes that are no element are a trailer (DONE) or damage.
+
+    Zeros to the end are padding. Otherwise only an object that is no image may end in what is no element: an image
+    whose walk breaks off before its pixel element is damaged, and to end there would hide its pixels.
+    """
+    count = state[COUNT]
+    position = state[POSITION]
+    if state[LEVEL] > 0 or count == 0:
+        return BAD_VR
+    if data[position] == 0 and data[position + 1] == 0:
+        for index in range(position, data.shape[0]):
+            if data[index] != 0:
+                return BAD_GROUP
+        return DONE
+    for row in range(count):
+        if table[TAG, row] == ROWS_TAG and table[DEPTH, row] == 0:
+            return BAD_VR
+    return DONE
+
+
+@kernel
+def _take_delimiter(
+    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
+) -> int:
+    """Open an item, or end an item or a sequence by its delimiter.
+
+    Some writers end an item or a sequence of defined length with a delimiter too, and count it in the length.
+    """
+    level = state[LEVEL]
+    position = state[POSITION]
+    little = stack[level, LITTLE] == 1
+    tag = np.int64(read_tag(data, position, little))
+    behind = position + 8
+    if stack[level, ITEM_END] != OUTSIDE:
+        if level == 0 or tag != ITEM_DELIMITER or stack[level, ITEM_END] not in (UNDEFINED, behind):
+            return STRAY_DELIMITER
+        stack[level, ITEM_END] = OUTSIDE
+        stack[level, LIMIT] = stack[level, BOUND]
+        state[POSITION] = behind
+        return ONWARD
+    if tag == SEQUENCE_DELIMITER:
+        if stack[level, SEQUENCE_END] not in (UNDEFINED, behind):
+            return STRAY_DELIMITER
+        state[LEVEL] = level - 1
+        state[POSITION] = behind
+        return ONWARD
+    if tag != ITEM_TAG:
+        return NOT_AN_ITEM
+    return _open_item(data, table, stack, state)
 
 
 @kernel
 def _open_item(
     data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
 ) -> int:
-    """Read an item's header, or the delimiter that ends its sequence."""
+    """Open the item whose header lies here."""
     level = state[LEVEL]
-    position = state[POSITION]
-    limit = stack[level, LIMIT]
-    little = stack[level, LITTLE] == 1
-    tag = np.int64(read_tag(data, position, little))
-    length = np.int64(read_length(data, position + 4, little))
-    if tag == SEQUENCE_DELIMITER:
-        # Some writers end a sequence of defined length with a delimiter too, and count it.
-        if stack[level, SEQUENCE_END] != UNDEFINED and stack[level, SEQUENCE_END] != position + 8:
-            return STRAY_DELIMITER
-        state[POSITION] = position + 8
-        state[LEVEL] = level - 1
-        return ONWARD
-    if tag != ITEM_TAG:
-        return NOT_AN_ITEM
-    begin = position + 8
-    if length != UNDEFINED and begin + length > limit:
-        state[NEEDED] = begin + length
+    begin = state[POSITION] + 8
+    bound = stack[level, BOUND]
+    length = np.int64(read_length(data, begin - 4, stack[level, LITTLE] == 1))
+    end = bound if length == UNDEFINED else begin + length
+    if end > bound:
+        state[NEEDED] = end
         return VALUE_OVERRUN
-    end = begin + length if length != UNDEFINED else limit
     explicit = _item_encoding(data, begin, end, stack, level)
     if explicit < 0:
         state[NEEDED] = min(max(begin, data.shape[0]) + 65536, state[TOTAL])
         return NEED_MORE
-    stack[level, EXPLICIT] = explicit
     stack[level, LIMIT] = end
     stack[level, ITEM_END] = UNDEFINED if length == UNDEFINED else end
+    stack[level, EXPLICIT] = explicit
     stack[level, INDEX] += 1
     table[ITEM_COUNT, stack[level, ROW]] += 1
     state[POSITION] = begin
@@ -346,150 +453,56 @@ def _item_encoding(data: NDArray[np.uint8], begin: int, end: int, stack: NDArray
     Implicit VR below a VR of UN is the rule (PS3.5 6.2.2), explicit VR there a mistake of some writers: it must be
     proven. Implicit VR below an explicit SQ is another: the bytes of a VR that are no letters show it.
     """
-    parent_explicit = stack[level - 1, EXPLICIT] == 1
-    if not parent_explicit or begin + 8 > end:
-        return 1 if parent_explicit else 0
+    explicit = stack[level - 1, EXPLICIT]
+    if explicit == 0 or begin + 8 > end:
+        return explicit
     little = stack[level, LITTLE] == 1
     if stack[level, KIND] == UNKNOWN_VR:
         return proves_explicit(data, begin, end, little)
     if begin + 8 > data.shape[0]:
         return -1
-    return 1 if are_letters(data, begin + 4) or read_u16(data, begin, little) == 0xFFFE else 0
+    return 1 if read_vr(data, begin + 4) != 0 or read_u16(data, begin, little) == 0xFFFE else 0
 
 
 @kernel
-def _read_element(
-    data: NDArray[np.uint8],
-    stop_at_pixels: bool,
-    table: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    state: NDArray[np.int64],
+def _enter_undefined(
+    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
 ) -> int:
-    """Read an element's header, write its row, and enter or pass its value."""
-    level = state[LEVEL]
-    position = state[POSITION]
-    limit = stack[level, LIMIT]
-    little = stack[level, LITTLE] == 1
-    size = data.shape[0]
-    tag, vr, length, header = read_header(data, position, min(limit, size), stack[level, EXPLICIT] == 1, little)
-    if header <= 0:
-        if header == SHORT_HEADER and position + 12 <= limit:
-            state[NEEDED] = position + 12
-            return NEED_MORE
-        if header == SHORT_HEADER:
-            return HEADER_OVERRUN
-        return _judge_no_vr(data, tag, state)
-    if tag >> 16 == 0xFFFE:
-        return _end_item(tag, stack, state)
-    if level == 0 and tag >> 16 == 0:
-        return _judge_no_vr(data, tag, state)
-    count = state[COUNT]
-    if count >= table.shape[1]:
-        return TABLE_FULL
-    value = position + header
-    table[TAG, count] = tag
-    table[VR, count] = vr
-    table[OFFSET, count] = value
-    table[LENGTH, count] = length
-    table[DEPTH, count] = level
-    table[ITEM, count] = stack[level, INDEX]
-    table[ITEM_COUNT, count] = -1
-    state[COUNT] = count + 1
-    if level == 0 and tag == ROWS_TAG:
-        state[IMAGE] = 1
-    if level == 0 and stop_at_pixels and tag in (FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA):
-        state[POSITION] = value
-        return DONE
-    return _enter_value(data, table, stack, state)
-
-
-@kernel
-def _judge_no_vr(data: NDArray[np.uint8], tag: int, state: NDArray[np.int64]) -> int:
-    """Decide whether bytes that are no element are a trailer (DONE) or damage.
-
-    Zeros to the end are padding. Otherwise only an object that is no image may end in what is no element: an image
-    whose walk breaks off before its pixel element is damaged, and to end there would hide its pixels.
-    """
-    if state[LEVEL] > 0 or state[COUNT] == 0:
-        return BAD_VR
-    position = state[POSITION]
-    if tag >> 16 == 0:
-        for index in range(position, data.shape[0]):
-            if data[index] != 0:
-                return BAD_GROUP
-        return DONE
-    return BAD_VR if state[IMAGE] == 1 else DONE
-
-
-@kernel(inline=True)
-def _end_item(tag: int, stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
-    """Take an Item Delimitation Item, also one that ends an item of defined length and is counted in it."""
-    level = state[LEVEL]
-    behind = state[POSITION] + 8
-    ending = stack[level, ITEM_END]
-    if tag != ITEM_DELIMITER or level == 0 or ending not in (UNDEFINED, behind):
-        return STRAY_DELIMITER
-    state[POSITION] = behind
-    _close_item(stack, level)
-    return ONWARD
-
-
-@kernel
-def _enter_value(
-    data: NDArray[np.uint8],
-    table: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    state: NDArray[np.int64],
-) -> int:
-    """Open the sequence that is the value of the last row, or go behind a plain value or encapsulated frames."""
-    level = state[LEVEL]
-    limit = stack[level, LIMIT]
-    little = stack[level, LITTLE] == 1
+    """Open the last row's sequence of undefined length, or go behind its encapsulated frames."""
     row = state[COUNT] - 1
+    level = state[LEVEL]
     vr = table[VR, row]
-    value = table[OFFSET, row]
-    length = table[LENGTH, row]
-    if length == UNDEFINED:
-        if table[TAG, row] == PIXEL_DATA or (vr >> 8 == 0x4F and has_long_length(vr)):
-            status = skip_fragments_into(data, value, limit, little, state)
-            if status == DONE or (status == UNDELIMITED and level == 0):
-                return ONWARD
-            return HEADER_OVERRUN if status == UNDELIMITED else status
-        if vr not in (0, VR_SQ, VR_UN):
-            return BAD_LENGTH
-        return _open_sequence(UNKNOWN_VR if vr == VR_UN else CERTAIN, table, stack, state)
-    end = value + length
-    if end > limit:
-        state[NEEDED] = end
-        return VALUE_OVERRUN
-    if vr == VR_SQ:
+    if table[TAG, row] == PIXEL_DATA or vr >> 8 == 0x4F:  # Pixel Data; OB, OW and their like.
+        little = stack[level, LITTLE] == 1
+        status = skip_fragments_into(data, table[OFFSET, row], stack[level, LIMIT], little, state)
+        if status == DONE or (status == UNDELIMITED and level == 0):
+            return ONWARD
+        return HEADER_OVERRUN if status == UNDELIMITED else status
+    if vr in (0, VR_SQ):
         return _open_sequence(CERTAIN, table, stack, state)
-    if vr == 0 and length >= 8:
-        if value + 4 > data.shape[0]:
-            state[NEEDED] = value + 4
-            return NEED_MORE
-        if read_tag(data, value, little) == ITEM_TAG:
-            return _open_sequence(PROVISIONAL, table, stack, state)
-    state[POSITION] = end
-    return ONWARD
+    return _open_sequence(UNKNOWN_VR, table, stack, state) if vr == VR_UN else BAD_LENGTH
 
 
 @kernel
 def _open_sequence(kind: int, table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
-    """Push the sequence of the last row."""
+    """Push the sequence that is the value of the last row."""
     row = state[COUNT] - 1
-    level = state[LEVEL] + 1
+    parent = state[LEVEL]
+    level = parent + 1
     if level >= stack.shape[0]:
         return TOO_DEEP
     value = table[OFFSET, row]
     length = table[LENGTH, row]
-    stack[level, SEQUENCE_END] = UNDEFINED if length == UNDEFINED else value + length
+    bound = stack[parent, LIMIT] if length == UNDEFINED else value + length
+    stack[level, LIMIT] = bound
+    stack[level, BOUND] = bound
+    stack[level, SEQUENCE_END] = UNDEFINED if length == UNDEFINED else bound
+    stack[level, ITEM_END] = OUTSIDE
     stack[level, ROW] = row
+    stack[level, EXPLICIT] = stack[parent, EXPLICIT]
     stack[level, KIND] = kind
     stack[level, INDEX] = -1
-    stack[level, EXPLICIT] = stack[level - 1, EXPLICIT]
-    stack[level, LITTLE] = 1 if kind == UNKNOWN_VR else stack[level - 1, LITTLE]
-    _close_item(stack, level)
+    stack[level, LITTLE] = 1 if kind == UNKNOWN_VR else stack[parent, LITTLE]
     table[ITEM_COUNT, row] = 0
     state[LEVEL] = level
     state[POSITION] = value
@@ -522,7 +535,7 @@ def read_meta_into(
     start, total : offset of the first meta element; size of the whole, of which ``data`` may be a head
     found : (3, 2) int64; offset and length of Media Storage SOP Class UID, Media Storage SOP Instance UID and
         Transfer Syntax UID, (-1, 0) for one that is absent
-    state : (6,) int64; POSITION gets the end, or the offset of what is wrong
+    state : (5,) int64; POSITION gets the end, or the offset of what is wrong
 
     PS3.10 7.1: explicit VR little endian. The group length is not believed, as writers get it wrong or leave it out:
     the meta information ends with its last element of group 0002. Elements without a VR are read as implicit.
@@ -540,8 +553,9 @@ def read_meta_into(
             return NEED_MORE
         if read_u16(data, position, True) != 2:
             return DONE
-        explicit = are_letters(data, position + 4)
-        tag, _, length, header = read_header(data, position, min(total, size), explicit, True)
+        tag = np.int64(read_tag(data, position, True))
+        explicit = read_vr(data, position + 4) != 0
+        _, length, header = read_header(data, position, min(total, size), explicit, True)
         if header == SHORT_HEADER and position + 12 <= total:
             state[NEEDED] = position + 12
             return NEED_MORE
