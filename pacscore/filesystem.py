@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pacscore.errors import (
     DamagedError,
@@ -36,7 +36,9 @@ from pacscore.errors import (
 from pacscore.locks import Lock, hold_lock
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    import typing_extensions
+
+    Buffer: TypeAlias = typing_extensions.Buffer
 else:
     Buffer = object  # Anything with the buffer protocol; Python 3.11 has no name for it at run time.
 

@@ -45,6 +45,14 @@ class _LocalLock:
 
     def release(self) -> None:
         """Let it go; a second call does nothing."""
+        if self._descriptor >= 0:
+            fcntl.flock(
+                self._descriptor, fcntl.LOCK_UN
+            )  # At once, even if a child is just about to be another program.
+        self.drop()
+
+    def drop(self) -> None:
+        """Close this process's copy of the descriptor; the lock itself stays with the others that have one."""
         _held.discard(self)
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
@@ -60,9 +68,9 @@ class _LocalLock:
 
 
 def _drop_inherited_locks() -> None:
-    # Closing the child's copy leaves the parent's lock alone. Kept, it would outlive the parent; unlocked, rob it.
+    # Kept, the child's copy would outlive the parent; unlocked, it would rob the parent of the lock.
     for lock in list(_held):
-        lock.release()
+        lock.drop()
 
 
 os.register_at_fork(after_in_child=_drop_inherited_locks)
