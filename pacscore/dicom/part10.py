@@ -22,9 +22,9 @@ from pacscore.settings import Settings
 PREAMBLE_LENGTH = 128
 _PREFIX = b"DICM"
 
-# Ours, derived from a UUID (PS3.5 B.2). Neither may ever change: objects that came without a file meta are returned
-# with exactly this one (make_file_prefix).
-IMPLEMENTATION_CLASS_UID = "2.25.207325806331271549063842712033861195337"
+# Ours: 2.25 and the number of the UUID of version 5 of the name "pacscore" as a URL (PS3.5 B.2). Neither may ever
+# change: objects that came without a file meta are returned with exactly this one (make_file_prefix).
+IMPLEMENTATION_CLASS_UID = "2.25.208400507228646304100645744531931075384"
 IMPLEMENTATION_VERSION_NAME = "PACSCORE"
 
 # PS3.5 9.1 allows 64 bytes; wrong UIDs that are longer occur, paragraphs are something else.
