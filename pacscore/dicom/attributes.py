@@ -121,7 +121,7 @@ class _Compared:
     def varying_rows(self) -> list[int]:
         """Rows of the first header that documents show and some header does not repeat."""
         rows: NDArray[np.int64] = self._rows[self._shown & (self._constant == 0)]
-        return rows.tolist()
+        return [int(row) for row in rows]
 
 
 _PIXEL_TAGS = np.array([0x7FE00008, 0x7FE00009, 0x7FE00010], np.uint32)

@@ -108,7 +108,7 @@ def arrange(frames: Sequence[FrameHeader], planes: Codes) -> Arrangement | Split
         _try_instance_order(cells, frames)
     if cells.resolved:
         return Arrangement(tuple(cells.axes), tuple(cells.indices), tuple(cells.findings))
-    return _cut_incomplete(frames, planes, plane_count)
+    return _cut_incomplete(frames, planes, plane_count) or _by_instance(frames, planes)
 
 
 def _try(cells: _Cells, attribute: Attribute, labels: list[Label | None]) -> Split | None:
@@ -217,7 +217,7 @@ def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | No
         return
     starts = grid.min(axis=0)
     if attribute.text:
-        starts = np.round(starts - starts[0], 6)
+        starts = starts - starts[0]
     cells.accept(Axis(attribute.name, tuple(map(float, starts)), attribute.unit), ranks)
 
 
@@ -290,6 +290,15 @@ def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: i
         if finer.max() + 1 == len(frames):
             return _parts(planes, plane_count, combination, names, chosen)
     return None
+
+
+def _by_instance(frames: Sequence[FrameHeader], planes: Codes) -> Split | None:
+    """Multi-frame objects that repeat each other's planes are separate volumes, if nothing says how they relate."""
+    codes, values = _factorize([float(frame.instance) for frame in frames])
+    if len(values) < 2 or len(values) == len(frames):
+        return None
+    together = planes * len(values) + codes
+    return Split("instance", codes) if np.unique(together).size == len(frames) else None
 
 
 def _meet_in_one_plane(planes: Codes, codes: Codes, plane_count: int, value_count: int) -> bool:

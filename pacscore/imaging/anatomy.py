@@ -64,6 +64,25 @@ class SpatialGeometry(Protocol):
         ...
 
 
+class VolumeAxis(Protocol):
+    """An axis beyond the three of space; ``pacscore.geometry.Axis`` is one."""
+
+    @property
+    def name(self) -> str:
+        """time, echo, b_value, …."""
+        ...
+
+    @property
+    def values(self) -> Sequence[float | str]:
+        """One per index."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of the values."""
+        ...
+
+
 def anatomical_axis(index_to_lps: NDArray[np.float64], plane: str) -> int:
     """Find the array axis nearest to an anatomical normal.
 
