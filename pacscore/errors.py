@@ -93,6 +93,12 @@ class QueryError(InputError):
     code = ErrorCode.INVALID_QUERY
 
 
+class SelectionError(InputError, IndexError):
+    """An index that the array does not have, or a kind of index that is not supported."""
+
+    code = ErrorCode.INVALID_ARGUMENT
+
+
 class GeometryError(InputError):
     """A volume or plane was asked for that the stack's geometry does not give."""
 

@@ -113,7 +113,9 @@ def _stamp() -> str:
 
 
 def _choose_folder(stamp: str) -> Path:
+    named = os.environ.get("PACSCORE_KERNEL_CACHE")  # Read here because a kernel has no caller to hand it settings.
     candidates = [
+        *([Path(named) / stamp] if named else []),
         Path(__file__).parent / "__pycache__" / stamp,
         Path.home() / ".cache" / "pacscore" / stamp,
         Path(tempfile.gettempdir()) / f"pacscore-{os.getuid()}" / stamp,

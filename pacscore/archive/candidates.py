@@ -1,0 +1,266 @@
+"""Objects on their way in: where their bytes are, and what a look at their headers told.
+
+A candidate is one object that parsed. Its header stays in memory only while the budget of a run allows; the rest is
+read again when its series is sealed, so that a folder of any size is scanned in bounded memory (promise 8).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from pacscore.dicom.scan import NeedMore, Scan, is_dicomdir, scan
+from pacscore.errors import ChangedError, InvalidDicomError, StorageError
+from pacscore.settings import Settings
+
+HEAD_BYTES = 64 * 1024
+
+
+class Source(Protocol):
+    """Where the bytes of one object can be read, again and again."""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        ...
+
+    def read(self) -> bytes:
+        """The whole object."""
+        ...
+
+    def head(self, length: int) -> bytes:
+        """Its first ``length`` bytes, fewer only where it ends."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """An object in a file outside the archive."""
+
+    path: Path
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def at(cls, path: Path) -> FileSource:
+        """The file as it is now."""
+        status = path.stat()
+        return cls(path, status.st_size, status.st_mtime_ns)
+
+    def read(self) -> bytes:
+        """The whole file.
+
+        Raises
+        ------
+        ChangedError
+            It is longer or shorter than when it was first seen.
+        """
+        with self._open() as file:
+            data = file.read()
+        if len(data) != self.size:
+            raise ChangedError(
+                f"a file changed while it was read: {self.size} bytes, now {len(data)}. Ingest it again.",
+                path=str(self.path),
+                expected=self.size,
+                found=len(data),
+            )
+        return data
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes."""
+        with self._open() as file:
+            return file.read(length)
+
+    def _open(self):  # type: ignore[no-untyped-def]  # io.FileIO; the stubs have no name for a raw open.
+        try:
+            return open(self.path, "rb", buffering=0)  # noqa: SIM115  # Every caller closes it by ``with``.
+        except OSError as error:
+            raise StorageError(f"a file cannot be read: {error.strerror}.", path=str(self.path)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """An object in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return len(self.data)
+
+    def read(self) -> bytes:
+        """The object."""
+        return self.data
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes."""
+        return self.data[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One object that parsed and has the UIDs it needs.
+
+    Attributes
+    ----------
+    prefix_length
+        Bytes of preamble and file meta; the data set begins behind them.
+    header, scan
+        Bytes before the pixel value, and what was found there; None where the budget did not allow keeping them.
+    sha256
+        Of the data set, where it is known already.
+    journal
+        Position of the journal record that holds it, "" when it comes from outside.
+    """
+
+    source: Source
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    prefix_length: int
+    scan: Scan | None = None
+    header: bytes | None = None
+    sha256: bytes | None = None
+    journal: str = ""
+    version: int = 1
+    current: bool = True
+
+    def loaded(self, settings: Settings) -> Candidate:
+        """The same candidate with its header, read again if it was let go."""
+        if self.scan is not None and self.header is not None:
+            return self
+        found, header = scan_source(self.source, settings, self.transfer_syntax_uid)
+        return replace(self, scan=found, header=header)
+
+    def unloaded(self) -> Candidate:
+        """The same candidate without its header."""
+        return replace(self, scan=None, header=None)
+
+
+class Outcome(Enum):
+    """What a look at one file led to."""
+
+    OBJECT = "object"
+    SKIPPED = "skipped"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The result of looking at one file: a candidate, or why it is none."""
+
+    source: FileSource
+    outcome: Outcome
+    candidate: Candidate | None = None
+    reason: str = ""
+
+
+def scan_source(source: Source, settings: Settings, transfer_syntax_uid: str | None = None) -> tuple[Scan, bytes]:
+    """Scan an object by its head, reading on where the head is not enough.
+
+    Returns
+    -------
+    scan, header
+        The header is the bytes before the pixel value, or the whole object where it has none.
+    """
+    wanted = HEAD_BYTES
+    while True:
+        head = source.head(wanted)
+        try:
+            found = scan(head, transfer_syntax_uid=transfer_syntax_uid, settings=settings, total_length=source.size)
+        except NeedMore as more:
+            if len(head) >= source.size:
+                raise InvalidDicomError(
+                    f"the object ends at byte {source.size}, inside an element.", offset=source.size
+                ) from more
+            wanted = min(source.size, max(more.at_least, 4 * wanted))
+            continue
+        return found, bytes(head[: found.header_length])
+
+
+def candidate_of(source: Source, settings: Settings, transfer_syntax_uid: str | None = None) -> Candidate:
+    """Scan an object and check that it says which series and instance it is.
+
+    Raises
+    ------
+    InvalidDicomError
+        It does not parse, or lacks SOP Instance UID (0008,0018) or Series Instance UID (0020,000E).
+    """
+    return _identified(source, *scan_source(source, settings, transfer_syntax_uid))
+
+
+def _identified(source: Source, found: Scan, header: bytes) -> Candidate:
+    for uid, name in (
+        (found.sop_instance_uid, "SOP Instance UID (0008,0018)"),
+        (found.series_instance_uid, "Series Instance UID (0020,000E)"),
+    ):
+        if not uid:
+            raise InvalidDicomError(f"{name} is missing: the object cannot be identified.", tag=name)
+    return Candidate(
+        source,
+        found.study_instance_uid,
+        found.series_instance_uid,
+        found.sop_instance_uid,
+        found.parts.transfer_syntax_uid,
+        found.parts.prefix_length,
+        found,
+        header,
+    )
+
+
+def look_at(source: FileSource, settings: Settings) -> Look:
+    """Decide what a file is: an object to take, something to skip, or something to quarantine."""
+    if source.size == 0:
+        return Look(source, Outcome.SKIPPED, reason="empty file")
+    try:
+        found, header = scan_source(source, settings)
+        if is_dicomdir(found):
+            return Look(source, Outcome.SKIPPED, reason="DICOMDIR")
+        return Look(source, Outcome.OBJECT, _identified(source, found, header))
+    except InvalidDicomError as error:
+        if not claims_to_be_dicom(source.head(1024)):
+            return Look(source, Outcome.SKIPPED, reason="not DICOM")
+        return Look(source, Outcome.QUARANTINED, reason=error.message)
+
+
+def claims_to_be_dicom(head: bytes) -> bool:
+    """Whether a file says it is DICOM: by its prefix, or by beginning with an element of group 2 or 8.
+
+    PS3.10 7.1. What claims to be DICOM and does not parse is quarantined; what never claimed it is skipped.
+    """
+    if head[128:132] == b"DICM":
+        return True
+    group = head[:2]
+    if group not in {b"\x02\x00", b"\x08\x00", b"\x00\x08"} or len(head) < 8:
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    implicit_length = int.from_bytes(head[4:8], "little")
+    return explicit or implicit_length < 1024
+
+
+def files_below(paths: tuple[Path, ...]) -> Iterator[Path]:
+    """Every regular file below the given paths, folders in sorted order; links to folders are not followed.
+
+    Raises
+    ------
+    StorageError
+        A given path does not exist.
+    """
+    for path in paths:
+        if path.is_file():
+            yield path
+            continue
+        if not path.is_dir():
+            raise StorageError("there is no such file or folder. Check the path.", path=str(path))
+        for folder, names, files in os.walk(path):
+            names.sort()
+            for name in sorted(files):
+                found = Path(folder, name)
+                if found.is_file():
+                    yield found

@@ -1,0 +1,151 @@
+"""Ingest: files from disk, grouped by series and sealed straight from where they lie.
+
+I1  No journal: each byte is written once. A file counts as stored only when its series' generation is committed.
+I2  Memory is bounded: headers are kept while a budget allows and read again after that; series are sealed one by one,
+    small ones together.
+I3  A second run skips what is in: objects are compared by UID, and by hash where the UID is there already.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pacscore.archive.candidates import Candidate, FileSource, Look, Outcome, files_below, look_at
+from pacscore.archive.quarantine import quarantine_object
+from pacscore.archive.report import IngestReport, LeftOut, Progress
+from pacscore.archive.sealing import Sealed, seal_series
+from pacscore.archive.session import Session
+from pacscore.errors import ChangedError, StorageError
+from pacscore.parallel import map_ordered
+
+_HEADER_BUDGET_BYTES = 64 << 20
+_TABLE_ROW_BYTES = 32
+
+
+@dataclass(slots=True)
+class _Tally:
+    stored: int = 0
+    duplicates: int = 0
+    version_uids: list[str] = field(default_factory=list)
+    quarantined: list[LeftOut] = field(default_factory=list)
+    skipped: list[LeftOut] = field(default_factory=list)
+    bytes_in: int = 0
+    bytes_stored: int = 0
+
+    def add(self, sealed: Sealed) -> None:
+        for gathered in sealed.gathered:
+            self.stored += len(gathered.fresh)
+            self.duplicates += gathered.duplicates
+            self.version_uids += gathered.version_uids
+            self.bytes_in += sum(each.source.size for each in gathered.fresh)
+        self.bytes_stored += sealed.bytes_stored
+
+
+def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) -> IngestReport:
+    """Take every DICOM object below the paths into the archive.
+
+    Raises
+    ------
+    StorageError
+        A path does not exist; or the archive's disk refused a write. What was committed stays.
+    """
+    session.check_writable()
+    start = time.perf_counter()
+    tally = _Tally()
+    groups = _group_by_series(session, _look_at_all(session, paths, progress), tally)
+    total = sum(map(len, groups.values()))
+    done = 0
+    progress("sealing", 0, total)
+    for batch in _batches(session, groups):
+        tally.add(seal_series(session, batch))
+        done += sum(len(candidates) for _, candidates in batch)
+        progress("sealing", done, total)
+    return IngestReport(
+        stored=tally.stored,
+        duplicates=tally.duplicates,
+        versions=len(tally.version_uids),
+        quarantined=tuple(tally.quarantined),
+        skipped=tuple(tally.skipped),
+        version_uids=tuple(tally.version_uids),
+        bytes_in=tally.bytes_in,
+        bytes_stored=tally.bytes_stored,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _look_at_all(session: Session, paths: tuple[Path, ...], progress: Progress) -> Iterator[Look]:
+    inside = session.layout.root.resolve()
+    found = [path for path in files_below(paths) if inside not in path.resolve().parents]
+    looks = map_ordered(
+        lambda path: look_at(FileSource.at(path), session.settings), found, threads=session.settings.threads(), ahead=32
+    )
+    for number, look in enumerate(looks, 1):
+        yield look
+        if number % 50 == 0 or number == len(found):
+            progress("scanning", number, len(found))
+
+
+def _group_by_series(session: Session, looks: Iterable[Look], tally: _Tally) -> dict[str, list[Candidate]]:
+    """Series key to its candidates, in the order found; what is no object goes into the tally."""
+    groups: dict[str, list[Candidate]] = {}
+    held = 0
+    for look in looks:
+        if look.outcome is Outcome.SKIPPED:
+            tally.skipped.append(LeftOut(str(look.source.path), look.reason))
+        elif look.outcome is Outcome.QUARANTINED:
+            _quarantine(session, look, tally)
+        else:
+            candidate = look.candidate
+            assert candidate is not None
+            assert candidate.scan is not None
+            held += len(candidate.header or b"") + _TABLE_ROW_BYTES * len(candidate.scan.elements)
+            if held > _HEADER_BUDGET_BYTES:
+                candidate = candidate.unloaded()
+            key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
+            groups.setdefault(key, []).append(candidate)
+    return groups
+
+
+def _quarantine(session: Session, look: Look, tally: _Tally) -> None:
+    try:
+        data = look.source.read()
+    except (ChangedError, StorageError) as error:
+        tally.skipped.append(LeftOut(str(look.source.path), error.message))
+        return
+    quarantine_object(session.layout.quarantine, data, look.reason, filesystem=session.filesystem)
+    tally.quarantined.append(LeftOut(str(look.source.path), look.reason))
+
+
+def _batches(
+    session: Session, groups: dict[str, list[Candidate]]
+) -> Iterator[list[tuple[str, list[Candidate]]]]:
+    """Series to be sealed together: a large one alone, small ones until a pack is full."""
+    settings = session.settings
+    pack: list[tuple[str, list[Candidate]]] = []
+    pack_bytes = pack_members = 0
+    while groups:
+        key = next(iter(groups))
+        candidates = groups.pop(key)  # Its headers can go when it is sealed.
+        size = sum(each.source.size for each in candidates)
+        if size >= settings.small_series_bytes:
+            yield [(key, candidates)]
+            continue
+        full = (
+            len(pack) >= settings.pack_series_max
+            or pack_bytes + size > settings.pack_bytes_max
+            or pack_members + _MEMBERS_PER_SERIES > settings.pack_member_max
+        )
+        if pack and full:
+            yield pack
+            pack, pack_bytes, pack_members = [], 0, 0
+        pack.append((key, candidates))
+        pack_bytes += size
+        pack_members += _MEMBERS_PER_SERIES
+    if pack:
+        yield pack
+
+
+_MEMBERS_PER_SERIES = 5  # Group, array, shard, headers, manifest; blobs take the place of array and shard.

@@ -1,0 +1,164 @@
+"""The folder of an archive: its parts, its identity, its format version.
+
+L1  Folder names come from keys we make, never from UIDs or other outside text.
+L2  ``pacscore.toml`` is the first thing published and never changes; a folder without it is no archive.
+L3  An archive of a newer format is refused with the version it needs; nothing in it is touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pacscore.errors import FormatVersionError, InputError, NotFoundError, UnsupportedError
+from pacscore.filesystem import FileSystem
+from pacscore.version import FORMAT_VERSION, __version__
+
+IDENTITY_FILE = "pacscore.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the parts of one archive lie.
+
+    ``archive_id`` is random, made at creation; with the UIDs it makes the series keys, so that two processes agree on
+    a key without talking and two archives never share one.
+    """
+
+    root: Path
+    archive_id: str
+    strategy: str
+    format_version: int
+
+    @property
+    def events(self) -> Path:
+        """The event log: the truth about what is visible."""
+        return self.root / "events"
+
+    @property
+    def journal(self) -> Path:
+        """What was received and is not sealed yet."""
+        return self.root / "journal"
+
+    @property
+    def staging(self) -> Path:
+        """Work in progress; the only place where recovery deletes."""
+        return self.root / "staging"
+
+    @property
+    def quarantine(self) -> Path:
+        """What could not be parsed, each with its reason."""
+        return self.root / "quarantine"
+
+    @property
+    def catalog(self) -> Path:
+        """The derived catalog."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def identity(self) -> Path:
+        """The file that makes the folder an archive."""
+        return self.root / IDENTITY_FILE
+
+    def series_key(self, study_instance_uid: str, series_instance_uid: str) -> str:
+        """The key of a series: 32 hexadecimal digits.
+
+        Examples
+        --------
+        >>> layout = Layout(Path("a"), "00ff", "balanced", 1)
+        >>> layout.series_key("1.2", "1.2.3")
+        'f99de622e73ec42ebf28557b675a546c'
+        """
+        text = "\0".join((self.archive_id, study_instance_uid, series_instance_uid))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def new_generation(self, key: str) -> str:
+        """A locator for a new generation of the series ``key``; random, so that writers never meet."""
+        return f"series/{key[:2]}/{key}/{secrets.token_hex(8)}.zip"
+
+    def new_pack(self) -> str:
+        """A locator for a new pack of small series."""
+        return f"packs/{secrets.token_hex(8)}.zip"
+
+
+def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layout:
+    """Make the folders of a new, empty archive.
+
+    Raises
+    ------
+    InputError
+        There is something in the folder already.
+    UnsupportedError
+        This platform's locks and syncs do not keep promise 1.
+    """
+    refuse_unsafe_platform()
+    if root.exists() and any(root.iterdir()):
+        what = "an archive already" if (root / IDENTITY_FILE).exists() else "not empty"
+        raise InputError(f"the folder is {what}: choose a new or empty one for a new archive.", path=str(root))
+    layout = Layout(root, secrets.token_hex(16), strategy, FORMAT_VERSION)
+    if not root.exists():
+        _make_with_parents(root, filesystem)
+    for folder in ("events", "journal", "staging", "quarantine", "series", "packs"):
+        filesystem.make_folder(root / folder)
+    filesystem.sync_folder(root)
+    text = (
+        "# A pacscore archive. docs/format.md of the project says how to read it with common libraries alone.\n"
+        f"format = {layout.format_version}\n"
+        f'id = "{layout.archive_id}"\n'
+        f'strategy = "{layout.strategy}"\n'
+        f'created_by = "pacscore {__version__}"\n'
+    )
+    filesystem.publish(layout.identity, text.encode())
+    return layout
+
+
+def _make_with_parents(folder: Path, filesystem: FileSystem) -> None:
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        filesystem.make_folder(each)
+        filesystem.sync_folder(each.parent)
+
+
+def read_layout(root: Path) -> Layout:
+    """The layout of an existing archive.
+
+    Raises
+    ------
+    NotFoundError
+        The folder holds no archive.
+    FormatVersionError
+        A newer pacscore wrote it, or ``pacscore.toml`` cannot be read.
+    """
+    try:
+        text = (root / IDENTITY_FILE).read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFoundError(
+            f"no archive there: {IDENTITY_FILE} is missing. Check the path, or make one with `pacscore create`.",
+            path=str(root),
+        ) from error
+    try:
+        table = tomllib.loads(text)
+        version, identity, strategy = int(table["format"]), str(table["id"]), str(table["strategy"])
+    except (tomllib.TOMLDecodeError, KeyError, ValueError) as error:
+        raise FormatVersionError(
+            f"{IDENTITY_FILE} cannot be understood: restore it from a backup.", path=str(root)
+        ) from error
+    if version > FORMAT_VERSION:
+        raise FormatVersionError(
+            f"the archive has format {version}, this pacscore reads up to {FORMAT_VERSION}: install a newer pacscore.",
+            expected=FORMAT_VERSION,
+            found=version,
+        )
+    return Layout(root, identity, strategy, version)
+
+
+def refuse_unsafe_platform() -> None:
+    """Refuse to write where locks and syncs are not those the promises were proven on."""
+    if sys.platform == "win32":
+        raise UnsupportedError("writing an archive needs Linux or macOS: this system can only read one.")

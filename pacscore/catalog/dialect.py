@@ -1,0 +1,268 @@
+"""What only SQLite knows: connections, pragmas, the trigram index, functions in SQL, plans.
+
+Another database gets a module with these same functions.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
+from sqlalchemy import column as sql_column
+from sqlalchemy import table as sql_table
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql.elements import ColumnElement, UnaryExpression
+from sqlalchemy.sql.operators import custom_op
+
+from pacscore.catalog.attributes import BY_KEYWORD, TRIGRAM_SERIES, TRIGRAM_STUDY
+from pacscore.catalog.schema import SEARCH_INDEXES
+from pacscore.errors import (
+    CancelledError,
+    DamagedError,
+    ReadOnlyError,
+    RetryError,
+    StorageError,
+    StorageFullError,
+    UnsupportedError,
+)
+
+BUSY_SECONDS = 60.0
+CACHE_KIB = 64 * 1024
+_BULK_CACHE_KIB = 512 * 1024
+MAPPED_BYTES = 4 << 30
+# Longer documents (functional groups of thousands of frames) are deflated: under this, SQL reads them three times
+# as fast as a function of ours could.
+PLAIN_BYTES_MAX = 16 * 1024
+_INTERRUPT_OPERATIONS = 20_000
+_VERSION_MIN = (3, 34, 0)  # The trigram tokenizer.
+
+
+def engine_for(path: Path, *, read_only: bool) -> Engine:
+    """An engine whose connections are set up once and are in autocommit until a transaction is begun by name."""
+    if sqlite3.sqlite_version_info < _VERSION_MIN:
+        raise UnsupportedError(
+            f"The catalog needs SQLite {'.'.join(map(str, _VERSION_MIN))} or newer: Python was built with "
+            f"{sqlite3.sqlite_version}. Use another build of Python.",
+            expected=_VERSION_MIN,
+            found=sqlite3.sqlite_version,
+        )
+    mode = "ro" if read_only else "rwc"
+    name = f"file:{quote(os.fspath(path.resolve()))}?mode={mode}"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            name, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        connection.create_function("document_text", 1, document_text, deterministic=True)
+        for pragma in _pragmas(read_only=read_only):
+            connection.execute(pragma)
+        return connection
+
+    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=-1)
+
+
+def _pragmas(*, read_only: bool) -> Iterator[str]:
+    if not read_only:
+        yield "PRAGMA page_size = 4096"
+        yield "PRAGMA journal_mode = WAL"
+        # The catalog is derived: what a power cut takes from its log is read again from the journal and the events.
+        yield "PRAGMA synchronous = NORMAL"
+        yield "PRAGMA wal_autocheckpoint = 4000"
+        yield "PRAGMA journal_size_limit = 67108864"
+    else:
+        yield "PRAGMA query_only = ON"
+    yield f"PRAGMA cache_size = -{CACHE_KIB}"
+    yield f"PRAGMA mmap_size = {MAPPED_BYTES}"
+    yield "PRAGMA temp_store = MEMORY"
+
+
+def pack_document(text: str) -> str | bytes:
+    """The stored form of a document's JSON text."""
+    if len(text) <= PLAIN_BYTES_MAX:
+        return text
+    return zlib.compress(text.encode(), 1)
+
+
+def document_text(stored: str | bytes | None) -> str | None:
+    """The JSON text of a stored document."""
+    if stored is None or isinstance(stored, str):
+        return stored
+    return zlib.decompress(stored).decode()
+
+
+def trigram_tables() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Name of each trigram index, the table it follows, and the columns in it."""
+    for table, keywords in (("study", TRIGRAM_STUDY), ("series", TRIGRAM_SERIES)):
+        yield f"{table}_trigram", table, tuple(BY_KEYWORD[keyword].folded_column for keyword in keywords)
+
+
+def create_trigram_tables(connection: Connection) -> None:
+    """Make the trigram indexes; they follow their tables by triggers."""
+    for name, table, columns in trigram_tables():
+        connection.exec_driver_sql(
+            f"CREATE VIRTUAL TABLE {name} USING fts5({', '.join(columns)}, content='{table}', content_rowid='id', "
+            "tokenize='trigram', detail=none, columnsize=0)"
+        )
+    create_trigram_triggers(connection)
+
+
+def create_trigram_triggers(connection: Connection) -> None:
+    """Let the trigram indexes follow every change of their tables."""
+    for name, table, columns in trigram_tables():
+        listed = ", ".join(columns)
+        new = ", ".join(f"new.{column}" for column in columns)
+        old = ", ".join(f"old.{column}" for column in columns)
+        add = f"INSERT INTO {name} (rowid, {listed}) VALUES (new.id, {new});"
+        drop = f"INSERT INTO {name} ({name}, rowid, {listed}) VALUES ('delete', old.id, {old});"
+        changed = " OR ".join(f"old.{column} IS NOT new.{column}" for column in columns)
+        connection.exec_driver_sql(f"CREATE TRIGGER {name}_insert AFTER INSERT ON {table} BEGIN {add} END")
+        connection.exec_driver_sql(f"CREATE TRIGGER {name}_delete AFTER DELETE ON {table} BEGIN {drop} END")
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER {name}_update AFTER UPDATE OF {listed} ON {table} WHEN {changed} BEGIN {drop} {add} END"
+        )
+
+
+def drop_trigram_triggers(connection: Connection) -> None:
+    """Before a bulk load: ``rebuild_trigram_tables`` follows it."""
+    for name, _, _ in trigram_tables():
+        for event in ("insert", "delete", "update"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {name}_{event}")
+
+
+def rebuild_trigram_tables(connection: Connection) -> None:
+    """Fill the trigram indexes from their tables."""
+    for name, _, _ in trigram_tables():
+        connection.exec_driver_sql(f"INSERT INTO {name} ({name}) VALUES ('rebuild')")
+
+
+def unindexed(expression: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same value, which no index can serve: how a plan is chosen (SQLite's unary plus)."""
+    return UnaryExpression(expression, operator=custom_op("+"), type_=expression.type)
+
+
+def glob(pattern: str) -> str:
+    """A DICOM wildcard pattern (``*``, ``?``) as a GLOB pattern."""
+    return pattern.replace("[", "[[]")
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[Connection]:
+    """A write transaction that holds the write lock from its start; errors become ours."""
+    with errors_translated():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+
+@contextmanager
+def errors_translated() -> Iterator[None]:
+    """Turn what the driver raises into the tree of ``pacscore.errors``."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except DBAPIError as error:
+        cause = error.orig
+        name = getattr(cause, "sqlite_errorname", "") or ""
+        if name in {"SQLITE_ERROR", "SQLITE_MISUSE"}:
+            raise  # Our SQL is wrong: nobody but us can mend that.
+        raise _translated(name, str(cause)) from error
+
+
+def _translated(name: str, text: str) -> Exception:
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return RetryError(f"Another process kept the catalog locked for {BUSY_SECONDS:.0f} s. Try again.", found=name)
+    if name.startswith("SQLITE_INTERRUPT"):
+        return CancelledError("The query was cancelled.")
+    if name.startswith("SQLITE_FULL"):
+        return StorageFullError("No space is left for the catalog. Free some and try again.", found=name)
+    if name.startswith("SQLITE_READONLY"):
+        return ReadOnlyError("The catalog was opened for reading. Open the archive for writing.", found=name)
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return DamagedError(
+            "The catalog is damaged. It is derived: delete it, and the archive rebuilds it.", found=name
+        )
+    return StorageError(
+        f"The catalog could not be read or written ({name or 'no code'}: {text}). Look at the disk; the catalog is "
+        "derived and can be rebuilt from the archive.",
+        found=name,
+    )
+
+
+@contextmanager
+def cancelable(connection: Connection, cancel: Event | None) -> Iterator[None]:
+    """Let ``cancel`` end a running statement with `CancelledError`."""
+    if cancel is None:
+        yield
+        return
+    driver = raw(connection)
+    asked: Callable[[], bool] = cancel.is_set
+    driver.set_progress_handler(asked, _INTERRUPT_OPERATIONS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+def raw(connection: Connection) -> sqlite3.Connection:
+    """The driver's own connection."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    return driver
+
+
+def data_version(connection: Connection) -> int:
+    """A number that changes when another connection has changed the catalog."""
+    return int(raw(connection).execute("PRAGMA data_version").fetchone()[0])
+
+
+def compiled(statement: Any) -> str:
+    """The SQL text of a statement for the driver, its parameters by position in the order they were named."""
+    return str(statement.compile(dialect=sqlite_dialect.dialect(paramstyle="qmark")))
+
+
+def upsert(table: Table) -> str:
+    """SQL that inserts a whole row, or replaces all columns of the row with the same primary key."""
+    statement = sqlite_dialect.insert(table)
+    keys = [column.name for column in table.primary_key.columns]
+    rest = {name: statement.excluded[name] for name in table.columns.keys() if name not in keys}  # noqa: SIM118
+    if not rest:
+        return compiled(statement.on_conflict_do_nothing())
+    return compiled(statement.on_conflict_do_update(index_elements=keys, set_=rest))
+
+
+def trigram_rows(table: str, column: str, pattern: str) -> Select[Any]:
+    """The numbers of the rows of ``table`` whose column fits the pattern, by the trigram index."""
+    index = sql_table(f"{table}_trigram", sql_column("rowid"), sql_column(column))
+    return select(index.c.rowid).where(index.c[column].op("GLOB", is_comparison=True)(glob(pattern)))
+
+
+@contextmanager
+def bulk(connection: Connection) -> Iterator[None]:
+    """Inside a transaction: take the search indexes away, and make them anew at the end."""
+    cache = _BULK_CACHE_KIB
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{cache}")
+    try:
+        drop_trigram_triggers(connection)
+        for index in SEARCH_INDEXES:
+            index.drop(connection, checkfirst=True)
+        yield
+        for index in SEARCH_INDEXES:
+            index.create(connection)
+        rebuild_trigram_tables(connection)
+        create_trigram_triggers(connection)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KIB}")

@@ -1,0 +1,95 @@
+"""Attribute values as columns, terms and text, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pacscore.catalog.attributes import TERM_PATHS, Attribute
+from pacscore.catalog.folding import name_groups
+from pacscore.catalog.rows import Document, Value
+
+TEXT_OF_ONE_VALUE = frozenset({"LT", "ST", "UT"})  # A backslash in these is text (PS3.5 6.4).
+NUMBERS = frozenset({"IS", "DS"})
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+json_text = _encoder.encode
+
+
+def hash63(*parts: str) -> int:
+    """A positive number of 62 random bits above 2**62: identities that need no counter and meet no series id."""
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 2 | 1 << 62
+
+
+def sop_hash(sop_instance_uid: str) -> int:
+    """The signed 64-bit number by which instances are looked up."""
+    return int.from_bytes(hashlib.sha256(sop_instance_uid.encode()).digest()[:8], "big", signed=True)
+
+
+def patient_key(values: Mapping[str, Value], study_instance_uid: str) -> int:
+    """What makes two studies those of one patient: ID and issuer; without an ID each study is a patient of its own."""
+    identity = plain_text(values.get("PatientID"))
+    if identity == "":
+        return hash63("study", study_instance_uid)
+    return hash63("patient", plain_text(values.get("IssuerOfPatientID")), identity)
+
+
+def plain_text(value: Value) -> str:
+    """A value as one DICOM text, several ones joined by backslashes."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "\\".join(plain_text(one) for one in value)
+    return str(value)
+
+
+def column_values(attributes: tuple[Attribute, ...], values: Mapping[str, Value]) -> list[Any]:
+    """The columns of the attributes, in the schema's order."""
+    found: list[Any] = []
+    get = values.get
+    for attribute in attributes:
+        value = get(attribute.keyword)
+        if value in (None, "", []):
+            found.append(None)
+            if attribute.vr == "PN":
+                found.append(None)
+            continue
+        if isinstance(value, list):
+            value = value[0] if attribute.vr in NUMBERS else plain_text(value)
+        found.append(value if isinstance(value, (str, int, float)) else plain_text(value))
+        if attribute.vr == "PN":
+            groups = name_groups(str(value).split("\\", 1)[0])
+            found.append(groups[0] if groups else None)
+    return found
+
+
+def attribute_value(attribute: Attribute, stored: Any) -> Value:
+    """The value of a column as it was given."""
+    if isinstance(stored, str) and "\\" in stored and attribute.vr not in TEXT_OF_ONE_VALUE:
+        return list(stored.split("\\"))
+    value: Value = stored
+    return value
+
+
+def column_terms(attributes: tuple[Attribute, ...], values: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
+    for attribute in attributes:
+        value = values.get(attribute.keyword)
+        if attribute.vr == "PN":
+            if isinstance(value, (str, list)) and ("=" in value or isinstance(value, list)):
+                names = value if isinstance(value, list) else [value]
+                groups = {group for name in names for group in name_groups(plain_text(name))}
+                yield from ((attribute.keyword, group) for group in sorted(groups))
+        elif isinstance(value, list) and attribute.vr not in NUMBERS:
+            yield from ((attribute.keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
+
+
+def nested_terms(document: Document) -> Iterator[tuple[str, str]]:
+    """Path and value of the nested attributes that are looked up by index."""
+    for sequence, keyword in TERM_PATHS:
+        items = document.get(sequence)
+        if isinstance(items, list):
+            texts = {plain_text(item.get(keyword)) for item in items if isinstance(item, dict)}
+            yield from ((f"{sequence}.{keyword}", text) for text in sorted(texts) if text)

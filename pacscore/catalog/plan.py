@@ -1,0 +1,63 @@
+"""Which condition drives a search.
+
+Three ways: walk the rows in the order of the answers and filter; walk them through the index of one equality, which
+keeps the default order; gather the few rows that one condition selects, then filter and sort. SQLite cannot know how
+many rows a bound value selects, so each candidate is counted first, by index and up to a limit. Where a condition
+selects a share s of N rows, a page of n costs about n / s rows when walked and s N when gathered: so gathering pays
+below the square root of n N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from pacscore.catalog import schema
+from pacscore.catalog.conditions import Clause, Condition
+
+GATHER_MAX = 10_000
+COUNT_MAX = 200_000
+SERIES_PER_STUDY = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The conditions to ask, and whether the rows come in order by themselves."""
+
+    clauses: tuple[Clause, ...]
+    by_index: bool
+
+
+def choose(connection: Connection, conditions: Sequence[Condition], *, target: str, default_order: bool) -> Plan:
+    """Choose for a search of ``target`` rows, ``study`` or ``series``."""
+    counted: list[tuple[int, int]] = []  # Rows, place in conditions.
+    for limit in (GATHER_MAX, COUNT_MAX):
+        counted = [
+            (_count(connection, condition, limit, target), at)
+            for at, condition in enumerate(conditions)
+            if condition.driver is not None
+        ]
+        if len(counted) <= 1 or min(counted)[0] < limit:
+            break
+    if not counted:
+        return Plan(tuple(condition.clause for condition in conditions), by_index=True)
+    rows, best = min(counted)
+    chosen = conditions[best]
+    others = [condition.clause for at, condition in enumerate(conditions) if at != best]
+    if default_order and chosen.ordered and chosen.table == target and chosen.indexed is not None:
+        return Plan((chosen.indexed, *others), by_index=True)
+    if rows >= GATHER_MAX:
+        return Plan((chosen.clause, *others), by_index=True)
+    assert chosen.driver is not None
+    # A study's condition on a search of series selects their studies.
+    column = schema.metadata.tables[target].c.id if chosen.table == target else schema.series.c.study_row
+    return Plan((column.in_(chosen.driver), *others), by_index=False)
+
+
+def _count(connection: Connection, condition: Condition, limit: int, target: str) -> int:
+    assert condition.driver is not None
+    each = SERIES_PER_STUDY if condition.table != target else 1
+    some = condition.driver.limit(max(1, limit // each)).subquery()
+    return each * int(connection.execute(select(func.count()).select_from(some)).scalar_one())

@@ -1,0 +1,135 @@
+"""What the catalog says of single series, and of all of them together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from pacscore.catalog import dialect, schema
+from pacscore.catalog.rows import Counts, ReceivedRow, StoredSeries
+
+_STORED = (
+    "SELECT key, study_instance_uid, series_instance_uid, generation, verdict, kinds, "
+    "instance_count + journal_current, journal_count, frame_count, bytes_original, bytes_stored, strategy, varying, "
+    "document FROM series JOIN study ON study.id = study_row "
+    "JOIN series_document ON series_document.series_id = series.id "
+)
+
+
+def stored(connection: Connection, where: str, values: Sequence[str]) -> tuple[StoredSeries, ...]:
+    """The series of a WHERE clause."""
+    rows = connection.exec_driver_sql(_STORED + where, tuple(values)).fetchall()
+    return tuple(_stored_series(row) for row in rows)
+
+
+def _stored_series(row: Sequence[Any]) -> StoredSeries:
+    key, study_uid, series_uid, generation, verdict, kinds, count, waiting, frames, given, kept, *rest = row
+    strategy, varying, document = rest
+    return StoredSeries(
+        key=key,
+        study_instance_uid=study_uid,
+        series_instance_uid=series_uid,
+        generation=generation,
+        state="sealed" if not waiting else "journal" if generation is None else "both",
+        verdict=verdict,
+        kinds=tuple(kinds.split()),
+        instance_count=count,
+        journal_count=waiting,
+        frame_count=frames,
+        bytes_original=given,
+        bytes_stored=kept,
+        strategy=strategy,
+        varying=tuple(json.loads(varying)),
+        document=json.loads(dialect.document_text(document) or "{}"),
+    )
+
+
+def received(connection: Connection, key: str) -> tuple[ReceivedRow, ...]:
+    """The instances of a series that lie in the journal."""
+    rows = connection.exec_driver_sql(
+        "SELECT position, study_instance_uid, series_instance_uid, sop_instance_uid, sop_class_uid, "
+        "document, digest, transfer_syntax_uid, version, current, length FROM journal_instance "
+        "JOIN series ON series.id = series_id JOIN study ON study.id = study_row WHERE key = ? "
+        "ORDER BY sop_instance_uid, version, position",
+        (key,),
+    ).fetchall()
+    return tuple(
+        ReceivedRow(
+            key=key,
+            position=position,
+            study_instance_uid=study_uid,
+            series_instance_uid=series_uid,
+            sop_instance_uid=sop_uid,
+            sop_class_uid=class_uid,
+            document=json.loads(document),
+            digest=digest_bytes,
+            transfer_syntax_uid=syntax,
+            version=version,
+            current=bool(current),
+            length=length,
+        )
+        for (
+            position, study_uid, series_uid, sop_uid, class_uid, document, digest_bytes, syntax, version, current,
+            length,
+        ) in rows
+    )  # fmt: skip
+
+
+def counts(connection: Connection) -> Counts:
+    """How much there is."""
+    row = connection.exec_driver_sql(
+        "SELECT (SELECT count(DISTINCT patient_key) FROM study), (SELECT count(*) FROM study), count(*), "
+        "coalesce(sum(instance_count + journal_current), 0), coalesce(sum(journal_count), 0), "
+        "coalesce(sum(bytes_original), 0) + (SELECT coalesce(sum(length), 0) FROM journal_instance), "
+        "coalesce(sum(bytes_stored), 0) FROM series"
+    ).fetchone()
+    assert row is not None
+    return Counts(*row)
+
+
+# Row numbers differ between equal catalogs, so each row stands under a name that does not.
+_NAMED = (
+    ("study", "study_instance_uid, patient_id", "study", ""),
+    ("series", "series.key", "series", ""),
+    ("series_document", "series.key", "series_document", "JOIN series ON series.id = series_id"),
+    ("instance", "series.key, ordinal", "instance", "JOIN series ON series.id = series_id"),
+    ("journal_instance", "position", "journal_instance", ""),
+)
+_NUMBERS = frozenset({"id", "study_row", "series_id", "class_id"})
+
+
+def digest(connection: Connection) -> str:
+    """A hash of all rows in an order that does not depend on their numbers."""
+    total = hashlib.sha256()
+    for name, order, table, join in _NAMED:
+        columns = [column.name for column in schema.metadata.tables[table].columns if column.name not in _NUMBERS]
+        listed = ", ".join(f"{table}.{column}" for column in columns)
+        rows = connection.exec_driver_sql(f"SELECT {order}, {listed} FROM {table} {join} ORDER BY {order}")
+        for row in rows:
+            total.update(repr((name, *map(_canonical, row))).encode())
+    for text in _classes(connection):
+        total.update(text.encode())
+    return total.hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """JSON without the order of its keys; other values as they are."""
+    text = dialect.document_text(value) if isinstance(value, bytes) and value[:1] == b"\x78" else value
+    if isinstance(text, str) and text[:1] == "{":
+        return json.dumps(json.loads(text), sort_keys=True)
+    return text
+
+
+def _classes(connection: Connection) -> Iterator[str]:
+    for sql in (
+        "SELECT key, uid, '' FROM series_class JOIN series ON series.id = series_id "
+        "JOIN sop_class ON sop_class.id = class_id ORDER BY key, uid",
+        "SELECT key, ordinal, uid FROM instance JOIN series ON series.id = series_id "
+        "JOIN sop_class ON sop_class.id = class_id ORDER BY key, ordinal",
+    ):
+        for row in connection.exec_driver_sql(sql):
+            yield repr(tuple(row))

@@ -1,0 +1,64 @@
+"""The entry point: all commands, and the outer edge where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from pacscore.cli import create, demo, export, find, ingest, rebuild, render, seal, show, stats, verify, warm
+from pacscore.errors import ErrorCode, PacscoreError
+from pacscore.version import __version__
+
+EXIT_TROUBLE = 1
+EXIT_MISUSE = 2
+_MISUSE = {ErrorCode.INVALID_ARGUMENT, ErrorCode.INVALID_QUERY, ErrorCode.NOT_FOUND, ErrorCode.AMBIGUOUS}
+
+app = typer.Typer(
+    name="pacscore",
+    help="Keep medical images: DICOM in, one proven copy in Zarr, volumes and the same bytes out.",
+    epilog="Start with: pacscore demo    ·    then: pacscore create MY_ARCHIVE && pacscore ingest MY_ARCHIVE FOLDER",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pacscore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+for module in (demo, create, ingest, seal, find, show, render, export, verify, stats, rebuild, warm):
+    app.command(
+        module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0]
+    )(module.run)
+
+
+def main() -> None:
+    """Run the command line; exit codes: 0 all well, 1 something was refused or damaged, 2 misuse, 130 interrupted."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL) if hasattr(signal, "SIGPIPE") else None
+    try:
+        app()
+    except PacscoreError as error:
+        place = f" [{error.fields['path']}]" if "path" in error.fields else ""
+        typer.echo(f"pacscore: {error.message}{place}", err=True)
+        sys.exit(EXIT_MISUSE if error.code in _MISUSE else EXIT_TROUBLE)
+    except KeyboardInterrupt:
+        typer.echo("pacscore: interrupted. What was finished is kept; run the same command again to go on.", err=True)
+        sys.stdout.flush()
+        os._exit(130)  # Pool threads may be inside a kernel; waiting for them would look like a hang.

@@ -1,0 +1,49 @@
+"""Numbers and lists as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import typer
+
+LISTED_MAX = 10
+
+
+def bytes_text(count: float) -> str:
+    """A number of bytes with a unit.
+
+    Examples
+    --------
+    >>> bytes_text(532), bytes_text(48_200_000)
+    ('532 B', '48.2 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def listing(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print a titled list, cut after a few lines."""
+    if not rows:
+        return
+    typer.echo(f"{title}:")
+    for name, reason in rows[:LISTED_MAX]:
+        typer.echo(f"  {name}{f': {reason}' if reason else ''}")
+    if len(rows) > LISTED_MAX:
+        typer.echo(f"  … and {len(rows) - LISTED_MAX} more (all of them with --json)")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table as wide as the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for name in columns:
+        right = name.startswith("#")
+        drawn.add_column(name.lstrip("#"), justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(drawn)

@@ -1,0 +1,270 @@
+"""What a compressed frame says of itself: size, precision, sign and color, read from its first bytes.
+
+Used to refuse a frame before a decoder allocates anything for it, to find where frames begin when no offset table can
+be trusted, and to know what a decoder's samples mean. Only headers are read: ITU-T T.81 B.2 (JPEG), T.87 C.2
+(JPEG-LS), T.800 A.5 and A.6 (JPEG 2000, also HTJ2K), ISO/IEC 18181-1 (JPEG XL), PS3.5 G.5 (RLE).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from struct import unpack_from
+
+from pacscore.errors import UndecodableError
+
+EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+
+
+class FrameFormat(StrEnum):
+    """How each frame of an encapsulated value is coded."""
+
+    NATIVE = "native"
+    DEFLATED = "deflated"
+    RLE = "rle"
+    JPEG = "jpeg"
+    JPEG_LS = "jpeg-ls"
+    JPEG_2000 = "jpeg-2000"
+    HTJ2K = "htj2k"
+    JPEG_XL = "jpeg-xl"
+    VIDEO = "video"
+
+
+_ROOT = "1.2.840.10008.1.2."
+_JPEG = {f"{_ROOT}4.{n}": FrameFormat.JPEG for n in (50, 51, 52, 53, 54, 55, 56, 57, 58, 59)}
+_JPEG |= {f"{_ROOT}4.{n}": FrameFormat.JPEG for n in (60, 61, 62, 63, 64, 65, 66, 70)}
+_FORMATS: dict[str, FrameFormat] = _JPEG | {
+    f"{_ROOT}1.98": FrameFormat.NATIVE,
+    f"{_ROOT}8.1": FrameFormat.DEFLATED,
+    f"{_ROOT}5": FrameFormat.RLE,
+    f"{_ROOT}4.80": FrameFormat.JPEG_LS,
+    f"{_ROOT}4.81": FrameFormat.JPEG_LS,
+    f"{_ROOT}4.90": FrameFormat.JPEG_2000,
+    f"{_ROOT}4.91": FrameFormat.JPEG_2000,
+    f"{_ROOT}4.110": FrameFormat.JPEG_XL,
+    f"{_ROOT}4.111": FrameFormat.JPEG_XL,
+    f"{_ROOT}4.112": FrameFormat.JPEG_XL,
+    f"{_ROOT}4.201": FrameFormat.HTJ2K,
+    f"{_ROOT}4.202": FrameFormat.HTJ2K,
+    f"{_ROOT}4.203": FrameFormat.HTJ2K,
+}
+# MPEG-2, MPEG-4 and HEVC; a further ".1" says that the stream may be cut into fragments.
+_VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10\d(\.1)?")
+
+
+def frame_format(transfer_syntax_uid: str) -> FrameFormat | None:
+    """How frames are coded under a transfer syntax; None for native and unknown ones (PS3.6 A)."""
+    if _VIDEO.fullmatch(transfer_syntax_uid):
+        return FrameFormat.VIDEO
+    return _FORMATS.get(transfer_syntax_uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """The header of one compressed frame.
+
+    Attributes
+    ----------
+    rows, columns
+        Its size in pixels.
+    samples
+        Components per pixel; 0 where the header read does not say (JPEG XL).
+    precision
+        Bits per sample; 0 where it does not say.
+    signed
+        Samples are coded with a sign (JPEG 2000 only).
+    reversible
+        Coded without loss, as far as the header read tells.
+    color
+        What the components are by the codestream's own word: "RGB", "YBR_FULL", or "" if it does not say.
+    complete
+        The end marker is there. False also where none is looked for (JPEG XL).
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    signed: bool = False
+    reversible: bool = False
+    color: str = ""
+    complete: bool = False
+
+
+def read_codestream(data: bytes | memoryview, kind: FrameFormat) -> Codestream | None:
+    """Read a compressed frame's own header; None for formats that have none (RLE, deflated, native, video).
+
+    Raises
+    ------
+    UndecodableError
+        The bytes are not such a codestream, or its header is cut; ``offset`` says where.
+    """
+    view = memoryview(data)
+    if kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS):
+        return _read_jpeg(view)
+    if kind in (FrameFormat.JPEG_2000, FrameFormat.HTJ2K):
+        return _read_jpeg_2000(view)
+    if kind is FrameFormat.JPEG_XL:
+        return _read_jpeg_xl(view)
+    return None
+
+
+def begins_frame(data: bytes | memoryview, kind: FrameFormat) -> bool | None:
+    """Whether a fragment begins with what a frame must begin with; None where a format has no such mark."""
+    head = bytes(data[:12])
+    if kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS):
+        return head.startswith(b"\xff\xd8\xff")
+    if kind in (FrameFormat.JPEG_2000, FrameFormat.HTJ2K):
+        return head.startswith((b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n"))
+    if kind is FrameFormat.JPEG_XL:
+        return head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"))
+    if kind is FrameFormat.RLE:
+        # PS3.5 G.5: the header says 1 to 15 segments, and the first begins right behind it.
+        return len(head) >= 8 and 1 <= unpack_from("<I", head)[0] <= 15 and unpack_from("<I", head, 4)[0] == 64
+    return None
+
+
+def ends_frame(data: bytes | memoryview, kind: FrameFormat) -> bool | None:
+    """Whether a fragment ends with its format's end marker, pad bytes aside; None where a format has none."""
+    if kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS, FrameFormat.JPEG_2000, FrameFormat.HTJ2K):
+        return bytes(data[-8:]).rstrip(b"\x00").endswith(b"\xff\xd9")
+    return None
+
+
+def _cut(what: str, offset: int) -> UndecodableError:
+    return UndecodableError(
+        f"This frame is no whole {what} codestream: its header breaks off or is malformed at byte {offset}. "
+        "The stored bytes can be fetched.",
+        offset=offset,
+    )
+
+
+def _read_jpeg(data: memoryview) -> Codestream:
+    if bytes(data[:2]) != b"\xff\xd8":
+        raise _cut("JPEG", 0)
+    position = 2
+    color = ""
+    while True:
+        while position + 1 < len(data) and data[position] == 0xFF and data[position + 1] == 0xFF:
+            position += 1  # T.81 B.1.1.2: any number of fill bytes may come before a marker.
+        if position + 4 > len(data) or data[position] != 0xFF:
+            raise _cut("JPEG", position)
+        marker = data[position + 1]
+        length = unpack_from(">H", data, position + 2)[0]
+        if length < 2 or position + 2 + length > len(data):
+            raise _cut("JPEG", position)
+        body = data[position + 4 : position + 2 + length]
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            complete = _has_end(data, position)
+            return _read_frame_header(body, marker, color=color, position=position, complete=complete)
+        if marker == 0xDA:
+            raise _cut("JPEG", position)  # A scan before any frame header.
+        if marker == 0xE0 and bytes(body[:5]) == b"JFIF\0":
+            color = color or "YBR_FULL"
+        if marker == 0xEE and bytes(body[:5]) == b"Adobe" and len(body) >= 12:
+            color = "YBR_FULL" if body[11] == 1 else "RGB"  # The transform flag is more exact than JFIF.
+        position += 2 + length
+
+
+def _has_end(data: memoryview, position: int) -> bool:
+    """Whether an end marker comes behind ``position``: within coded data no byte above 8F follows FF, so none is false.
+
+    T.81 B.1.1.5 stuffs a zero behind FF (T.87 a zero bit); T.800 D.4 keeps FF90 to FFFF out of packets.
+    """
+    return bytes(data[position:]).rfind(b"\xff\xd9") >= 0
+
+
+def _read_frame_header(body: memoryview, marker: int, *, color: str, position: int, complete: bool) -> Codestream:
+    if len(body) < 6 or len(body) < 6 + 3 * body[5]:
+        raise _cut("JPEG", position)
+    precision, rows, columns, samples = unpack_from(">BHHB", body)
+    lossless = marker in (0xC3, 0xC7, 0xCB, 0xCF, 0xF7)
+    identifiers = bytes(body[6 + 3 * i] for i in range(samples))
+    if identifiers in (b"RGB", b"rgb"):
+        color = "RGB"
+    # Lossless encoders transform nothing, yet their library writes a JFIF segment: there Photometric Interpretation
+    # alone knows. Only for lossy processes is the codestream's word the better one.
+    stated = color if samples == 3 and not lossless else ""
+    return Codestream(rows, columns, samples, precision, reversible=lossless, color=stated, complete=complete)
+
+
+def _read_jpeg_2000(data: memoryview) -> Codestream:
+    position = _box_content(data, b"jp2c", "JPEG 2000") if bytes(data[4:8]) == b"jP  " else 0
+    if bytes(data[position : position + 4]) != b"\xff\x4f\xff\x51" or len(data) < position + 43:
+        raise _cut("JPEG 2000", position)
+    columns_end, rows_end, columns_start, rows_start = unpack_from(">4I", data, position + 8)
+    samples = unpack_from(">H", data, position + 40)[0]
+    if columns_start >= columns_end or rows_start >= rows_end or samples == 0:
+        raise _cut("JPEG 2000", position + 8)
+    depth = data[position + 42]
+    reversible, transformed = _read_coding_style(data, position + 2)
+    return Codestream(
+        rows_end - rows_start,
+        columns_end - columns_start,
+        samples,
+        (depth & 0x7F) + 1,
+        signed=bool(depth & 0x80),
+        reversible=reversible,
+        color="RGB" if transformed and samples == 3 else "",
+        complete=_has_end(data, position),
+    )
+
+
+def _read_coding_style(data: memoryview, position: int) -> tuple[bool, bool]:
+    """Whether the wavelet is the reversible one, and whether components were transformed (T.800 A.6.1)."""
+    while position + 4 <= len(data):
+        marker, length = unpack_from(">HH", data, position)
+        if marker == 0xFF90 or marker < 0xFF00 or length < 2:  # SOT: the main header is over.
+            break
+        if marker == 0xFF52 and position + 14 <= len(data):
+            return data[position + 13] == 1, data[position + 8] == 1
+        position += 2 + length
+    raise _cut("JPEG 2000", position)
+
+
+def _box_content(data: memoryview, name: bytes, what: str) -> int:
+    """Where the content of the first box of that name begins (ISO/IEC 15444-1 I.4)."""
+    position = 0
+    while position + 8 <= len(data):
+        length = unpack_from(">I", data, position)[0]
+        head = 8
+        if length == 1 and position + 16 <= len(data):
+            length, head = unpack_from(">Q", data, position + 8)[0], 16
+        if bytes(data[position + 4 : position + 8]) == name:
+            return position + head
+        if length < head:
+            break
+        position += length
+    raise _cut(what, min(position, len(data)))
+
+
+_JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+_JXL_SIZE_BITS = (9, 13, 18, 30)
+
+
+def _read_jpeg_xl(data: memoryview) -> Codestream:
+    position = 0
+    if bytes(data[4:8]) == b"JXL ":
+        try:
+            position = _box_content(data, b"jxlc", "JPEG XL")
+        except UndecodableError:
+            position = _box_content(data, b"jxlp", "JPEG XL") + 4  # A part begins with its number.
+    if bytes(data[position : position + 2]) != b"\xff\x0a" or len(data) < position + 12:
+        raise _cut("JPEG XL", position)
+    bits = int.from_bytes(data[position + 2 : position + 12], "little")  # SizeHeader takes at most 69 bits.
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value = bits & ((1 << count) - 1)
+        bits >>= count
+        return value
+
+    def take_size() -> int:
+        return (take(5) + 1) * 8 if small else take(_JXL_SIZE_BITS[take(2)]) + 1
+
+    small = take(1) == 1
+    rows = take_size()
+    ratio = take(3)
+    columns = take_size() if ratio == 0 else rows * _JXL_RATIOS[ratio - 1][0] // _JXL_RATIOS[ratio - 1][1]
+    return Codestream(rows, columns, samples=0, precision=0)

@@ -1,0 +1,349 @@
+"""One object's header: values decoded when they are asked for, from its bytes and its element table.
+
+H1  Bytes are looked at when asked for, never before; a value is decoded once per header.
+H2  Where a tag occurs twice in one data set, which PS3.5 7.1 forbids, the first one counts, everywhere.
+
+Measured on a 137-element CT header: 63 attributes in 20 µs, a third of which is finding their rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.dicom.dictionary import parse_key
+from pacscore.dicom.elements import Buffer, ElementTable, as_bytes
+from pacscore.dicom.reading import (
+    PIXEL_REPRESENTATION,
+    REMEMBERED_BYTES,
+    SPECIFIC_CHARACTER_SET,
+    Element,
+    Reading,
+    find_reading,
+    is_signed,
+)
+from pacscore.dicom.values import LEFT_OUT, Document, Value
+from pacscore.errors import InputError
+
+
+class Scanned(Protocol):
+    """What ``dicom.scan`` gives: the table, and for a deflated data set the bytes the table speaks of."""
+
+    @property
+    def elements(self) -> ElementTable:
+        """The elements."""
+
+    @property
+    def inflated(self) -> bytes | None:
+        """The inflated data set, or None for one that is not deflated."""
+
+
+class _Rows(NamedTuple):
+    """Rows of a table as lists: what a Python loop reads four times as fast as arrays."""
+
+    row: list[int]
+    code: list[int]
+    offset: list[int]
+    length: list[int]
+
+
+class _Below(NamedTuple):
+    """The rows inside a top-level sequence, ``first`` the first of them, with the depth and the item of each."""
+
+    first: int
+    rows: _Rows
+    depths: list[int]
+    items: list[int]
+
+
+class Header:
+    """The values of one object, from its bytes and its element table.
+
+    Parameters
+    ----------
+    data
+        The buffer that was walked or scanned, at least up to the pixel data. Anything but ``bytes`` is copied that far.
+    scan_or_elements
+        Its scan, or its element table.
+
+    Raises
+    ------
+    InputError
+        ``data`` ends before the table does: it is not what was walked.
+    """
+
+    __slots__ = ("_data", "_index", "_reading", "_values", "elements")
+
+    def __init__(self, data: Buffer, scan_or_elements: Scanned | ElementTable) -> None:
+        if isinstance(scan_or_elements, ElementTable):
+            elements = scan_or_elements
+        else:
+            elements = scan_or_elements.elements
+            data = data if scan_or_elements.inflated is None else scan_or_elements.inflated
+        self.elements = elements
+        self._data: bytes = data if isinstance(data, bytes) else as_bytes(data)[: elements.end].tobytes()
+        if len(self._data) < elements.end:
+            raise InputError(
+                f"The header ends at byte {len(self._data)}, its element table at {elements.end}. Give the bytes that "
+                "were walked.",
+                expected=elements.end,
+                found=len(self._data),
+            )
+        self._index: dict[int, int] | None = None
+        self._reading: Reading | None = None
+        self._values: dict[int | str, Value] = {}
+
+    @property
+    def data(self) -> bytes:
+        """The bytes that the table's offsets count in."""
+        return self._data
+
+    @property
+    def reading(self) -> Reading:
+        """How the values of the data set itself are read."""
+        if self._reading is None:
+            self._reading = self._find_reading(self.elements.rows(_STEERING).tolist())
+        return self._reading
+
+    def get(self, keyword_or_tag: str | int) -> Value:
+        """The value of a top-level element: None when it is absent, empty or left out of documents (H1).
+
+        Lists are the header's own: copy them before changing them.
+
+        Parameters
+        ----------
+        keyword_or_tag
+            A keyword, ``ggggeeee``, ``CREATOR:ggggxxee``, or the tag as a number.
+
+        Raises
+        ------
+        InputError
+            It names no attribute.
+        """
+        if keyword_or_tag in self._values:
+            return self._values[keyword_or_tag]
+        document: Document = {}
+        self._read_row(self._row_of(keyword_or_tag), document)
+        value = next(iter(document.values()), None)
+        self._values[keyword_or_tag] = value
+        return value
+
+    def value_bytes(self, keyword_or_tag: str | int) -> bytes | None:
+        """The bytes of a top-level element's value, padding included; None if it is absent or of undefined length.
+
+        For what documents leave out: look-up tables, overlays, extended offset tables. Not for pixel data.
+        """
+        row = self._row_of(keyword_or_tag)
+        if row < 0 or self.elements.length[row] < 0:
+            return None
+        start = int(self.elements.offset[row])
+        return self._data[start : start + int(self.elements.length[row])]
+
+    def document(self, *, keywords: Collection[str] | None = None) -> Document:
+        """Values by key, in the order of the file; with ``keywords``, private elements come last.
+
+        Parameters
+        ----------
+        keywords
+            Only these top-level elements, named as for ``get``; give a frozenset where speed counts. None means all,
+            nested and private ones included.
+
+        Raises
+        ------
+        InputError
+            One of ``keywords`` names no attribute.
+
+        Notes
+        -----
+        Keys are keywords, ``CREATOR:ggggxxee`` for private elements and ``GGGGEEEE`` for others: unknown ones,
+        repeating groups, private creators, private elements in no reserved block. An empty element is there with None,
+        also a sequence without items; an absent one is absent, and so are group lengths and binary values (see
+        ``values``).
+        """
+        document: Document = {}
+        if keywords is None:
+            self._read_rows(self._rows(np.flatnonzero(self.elements.depth == 0)), self.reading, {}, document)
+            return document
+        wanted, private = _select(frozenset(keywords))
+        rows = self.elements.rows(wanted)
+        if self._reading is None:
+            self._reading = self._find_reading(rows[:2].tolist())
+        rows = rows[2:]
+        rows = rows[rows >= 0]
+        self._read_rows(self._rows(rows), self._reading, {}, document)
+        for key in private:
+            self._read_row(self._row_of(key), document)
+        return document
+
+    def document_of_rows(self, rows: NDArray[np.int64]) -> Document:
+        """The document of some top-level rows, rising, private creators among them where they matter."""
+        document: Document = {}
+        self._read_rows(self._rows(rows), self.reading, {}, document)
+        return document
+
+    def key_of(self, row: int) -> str:
+        """The key of a top-level row."""
+        return self._element_of(row).key
+
+    def is_shown(self, row: int) -> bool:
+        """Whether documents show elements like the one in a top-level row."""
+        element = self._element_of(row)
+        if element.vr == "UN":
+            return self.elements.item_count is not None and bool(self.elements.item_count[row] >= 0)
+        return element.decoder is not None or element.vr == "SQ"
+
+    def _element_of(self, row: int) -> Element:
+        code = int(self.elements.tag[row]) << 16 | int(self.elements.vr[row])
+        creator = self._creators_of(row).get(code >> 24)
+        known = self.reading.elements if creator is None else self.reading.reserved_by(creator)
+        return known.get(code) or self.reading.describe(code, creator)
+
+    def _read_row(self, row: int, document: Document) -> None:
+        """Decode one top-level element into ``document``, if ``row`` is one; a third of the time arrays would take."""
+        if row < 0:
+            return
+        table = self.elements
+        code = int(table.tag[row]) << 16 | int(table.vr[row])
+        rows = _Rows([row], [code], [int(table.offset[row])], [int(table.length[row])])
+        self._read_rows(rows, self.reading, self._creators_of(row), document)
+
+    def _find_reading(self, rows: list[int]) -> Reading:
+        """From the rows of Specific Character Set and Pixel Representation, -1 where absent."""
+        charset, signed = b"", False
+        if rows[0] >= 0:
+            start = int(self.elements.offset[rows[0]])
+            charset = self._data[start : start + max(0, int(self.elements.length[rows[0]]))]
+        if rows[1] >= 0:
+            start = int(self.elements.offset[rows[1]])
+            signed = is_signed(self._data[start : start + max(0, int(self.elements.length[rows[1]]))])
+        return find_reading(
+            charset, explicit=self.elements.explicit, little_endian=self.elements.little_endian, signed=signed
+        )
+
+    def _row_of(self, keyword_or_tag: str | int) -> int:
+        """The first row of a top-level element, -1 if absent."""
+        if self._index is None:
+            rows = np.flatnonzero(self.elements.depth == 0)[::-1]
+            self._index = dict(zip(self.elements.tag[rows].tolist(), rows.tolist(), strict=True))  # H2
+        tag, creator = (keyword_or_tag, None) if isinstance(keyword_or_tag, int) else parse_key(keyword_or_tag)
+        if creator is None:
+            return self._index.get(tag, -1)
+        for block in range(0x10, 0x100):
+            if (reserver := tag & 0xFFFF0000 | block) in self._index and self.get(reserver) == creator:
+                row = self._index.get(reserver & 0xFFFF0000 | block << 8 | tag & 0xFF, -1)
+                if row >= 0:
+                    return row
+        return -1
+
+    def _creators_of(self, row: int) -> dict[int, str]:
+        """Who reserved the block in which the element of a top-level row lies, if it is private."""
+        tag = int(self.elements.tag[row])
+        if not tag & 0x10000 or tag & 0xFFFF < 0x1000:
+            return {}
+        creator = self.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
+        return {tag >> 8: creator} if isinstance(creator, str) else {}
+
+    def _rows(self, rows: NDArray[np.int64]) -> _Rows:
+        table = self.elements
+        codes = table.tag.take(rows).astype(np.int64) << 16 | table.vr.take(rows)
+        return _Rows(rows.tolist(), codes.tolist(), table.offset.take(rows).tolist(), table.length.take(rows).tolist())
+
+    def _read_rows(
+        self,
+        rows: _Rows,
+        reading: Reading,
+        creators: dict[int, str],
+        document: Document,
+        below: _Below | None = None,
+    ) -> None:
+        """Decode elements of one data set, or of one item in the sequence ``below`` speaks of, into ``document``.
+
+        Nearly every value is short and was seen before: this loop is for these, and is where the time goes.
+        """
+        data, elements, keep = self._data, reading.elements, document.setdefault
+        blocks = {block: reading.reserved_by(creator) for block, creator in creators.items()}
+        for row, code, start, length in zip(*rows, strict=True):
+            element = (blocks.get(code >> 24, elements) if blocks else elements).get(code)
+            if element is not None and 0 <= length <= REMEMBERED_BYTES:
+                value = element.recall(data[start : start + length], LEFT_OUT)
+                if value is not LEFT_OUT:
+                    keep(element.key, value.copy() if type(value) is list else value)
+                    continue
+            if element is None:
+                element = reading.describe(code, creators.get(code >> 24))
+            self._read_element(row, element, reading, document, below)
+            if element.steers:
+                raw = data[start : start + max(0, length)]
+                if code & _PRIVATE:
+                    creator = element.decoder(raw) if element.decoder else None
+                    if isinstance(creator, str):
+                        block = code >> 32 << 8 | code >> 16 & 0xFF
+                        creators[block], blocks[block] = creator, reading.reserved_by(creator)
+                else:
+                    reading = reading.steered(code >> 16, raw)
+                    elements = reading.elements
+                    blocks = {block: reading.reserved_by(creator) for block, creator in creators.items()}
+
+    def _read_element(
+        self, row: int, element: Element, reading: Reading, document: Document, below: _Below | None
+    ) -> None:
+        """Decode the element of one row, whatever it is, into ``document``."""
+        table = self.elements
+        assert table.item_count is not None  # The walker always counts.
+        start, length = int(table.offset[row]), int(table.length[row])
+        if table.item_count[row] >= 0 and element.vr in _HOLDS_ITEMS:
+            document.setdefault(element.key, self._read_items(row, reading, below) or None)
+        elif element.decoder is not None and length >= 0:
+            value = reading.decode(element, self._data[start : start + length])
+            if value is not LEFT_OUT:
+                document.setdefault(element.key, value)
+        elif element.vr == "SQ" and length == 0:  # Under implicit VR nothing but the dictionary tells that it is one.
+            document.setdefault(element.key, None)
+
+    def _read_items(self, row: int, reading: Reading, below: _Below | None) -> list[Document]:
+        """The items of the sequence in ``row``; what an item says about its character set holds inside it."""
+        table = self.elements
+        assert table.item_count is not None  # The walker always counts.
+        documents: list[Document] = [{} for _ in range(table.item_count[row])]
+        below = self._rows_below(row) if below is None else below
+        inside = int(table.depth[row]) + 1
+        first, count = row + 1 - below.first, len(below.depths)
+        while first < count and below.depths[first] >= inside:
+            number = below.items[first]
+            last, picked = first, []
+            while last < count and (below.depths[last], below.items[last]) == (inside, number):
+                picked.append(last)
+                last += 1
+                while last < count and below.depths[last] > inside:
+                    last += 1
+            rows = _Rows(*([column[index] for index in picked] for column in below.rows))
+            self._read_rows(rows, reading, {}, documents[number], below)
+            first = last
+        return documents
+
+    def _rows_below(self, row: int) -> _Below:
+        """All rows inside a top-level sequence."""
+        table = self.elements
+        first = row + 1
+        top = table.depth[first:] == 0
+        last = first + int(top.argmax()) if top.any() else len(table.depth)
+        rows = self._rows(np.arange(first, last))
+        return _Below(first, rows, table.depth[first:last].tolist(), table.item[first:last].tolist())
+
+
+_PRIVATE = 0x10000 << 16  # The group's lowest bit, in a code.
+_HOLDS_ITEMS = frozenset({"SQ", "UN"})
+_STEERING = np.array([SPECIFIC_CHARACTER_SET, PIXEL_REPRESENTATION], np.uint32)
+
+
+@lru_cache(maxsize=256)
+def _select(keywords: frozenset[str]) -> tuple[NDArray[np.uint32], tuple[str, ...]]:
+    """The tags to look up, the two that steer first, and the keys of private elements."""
+    parsed = {key: parse_key(key) for key in keywords}
+    tags = sorted({tag for tag, _ in parsed.values() if not tag & 0x10000})
+    private = sorted(key for key, (tag, _) in parsed.items() if tag & 0x10000)
+    return np.concatenate([_STEERING, np.array(tags, np.uint32)]), tuple(private)

@@ -1,0 +1,339 @@
+"""Which attributes tell the frames of one plane apart, and whether their values make a complete product.
+
+Frames of one orientation are in planes numbered from 0. Where planes repeat, the attributes of ``attributes.py`` are
+tried in order. What has been accepted divides the planes into *cells*; an attribute is accepted as an axis if every
+cell holds every one of its values equally often. Once each cell holds one frame, the product of axes and planes is
+complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.geometry import diffusion, moments
+from pacscore.geometry.attributes import ATTRIBUTES, Attribute, Label, Rule
+from pacscore.geometry.header import FrameHeader
+from pacscore.geometry.stack import Axis
+from pacscore.geometry.verdict import Finding, Json
+
+Codes: TypeAlias = NDArray[np.int64]
+
+_STEADY = 0.25
+"""Times of one rank may differ between planes, less a common offset, by this part of the shortest step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrangement:
+    """A complete product: the axes, and each frame's index along them."""
+
+    axes: tuple[Axis, ...]
+    indices: tuple[Codes, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The frames belong to several stacks: a number for each frame, and the attribute that separates them."""
+
+    name: str
+    codes: Codes
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A product with holes, cut into complete parts: a number for each frame, and a finding for each part."""
+
+    codes: Codes
+    findings: tuple[Finding, ...]
+
+
+@dataclass(slots=True)
+class _Cells:
+    """The planes, divided by what has been accepted so far."""
+
+    codes: Codes
+    count: int
+    axes: list[Axis] = field(default_factory=list)
+    indices: list[Codes] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def resolved(self) -> bool:
+        return self.count == self.codes.size
+
+    def table(self, codes: Codes, value_count: int) -> NDArray[np.int64]:
+        """(cells, values) how many frames each cell has of each value."""
+        flat = np.bincount(self.codes * value_count + codes, minlength=self.count * value_count)
+        return flat.reshape(self.count, value_count)
+
+    def accept(self, axis: Axis, codes: Codes) -> None:
+        self.axes.append(axis)
+        self.indices.append(codes)
+        self.codes = self.codes * len(axis.values) + codes
+        self.count *= len(axis.values)
+
+
+def arrange(frames: Sequence[FrameHeader], planes: Codes) -> Arrangement | Split | Incomplete | None:
+    """Find the axes of frames whose planes repeat.
+
+    Parameters
+    ----------
+    frames
+        In order of acquisition, as far as Instance Number tells.
+    planes
+        (frames,) int64, the number of each frame's plane; all numbers from 0 to the largest occur.
+
+    Returns
+    -------
+    None if no attribute tells them apart: duplicates.
+    """
+    plane_count = int(planes.max()) + 1
+    cells = _Cells(planes, plane_count)
+    for index, attribute in enumerate(ATTRIBUTES):
+        if cells.resolved:
+            break
+        found = _try(cells, attribute, [frame.labels[index] for frame in frames])
+        if found is not None:
+            return found
+    for place in range(_dimension_count(frames)):
+        if cells.resolved:
+            break
+        _try_exact(cells, f"dimension_{place + 1}", "", [float(frame.dimension_index[place]) for frame in frames])
+    if not cells.resolved:
+        _try_instance_order(cells, frames)
+    if cells.resolved:
+        return Arrangement(tuple(cells.axes), tuple(cells.indices), tuple(cells.findings))
+    return _cut_incomplete(frames, planes, plane_count)
+
+
+def _try(cells: _Cells, attribute: Attribute, labels: list[Label | None]) -> Split | None:
+    if attribute.rule is Rule.EXACT:
+        _try_exact(cells, attribute.name, attribute.unit, labels)
+    elif attribute.rule is Rule.OCCURRENCE:
+        _try_occurrence(cells, attribute, labels)
+    elif attribute.rule is Rule.RANKED:
+        _try_ranked(cells, attribute, labels)
+    else:
+        return _try_split(cells, attribute, labels)
+    return None
+
+
+def _factorize(labels: Sequence[Label | None], *, ordered: bool = True) -> tuple[Codes, list[Label | None]]:
+    """Number the distinct labels: ascending with absent ones last, or in order of appearance."""
+    distinct = dict.fromkeys(labels)
+    values = list(distinct)
+    if len(values) == 1:
+        return np.zeros(len(labels), np.int64), values
+    if ordered:
+        values.sort(key=lambda value: (value is None, isinstance(value, str), value))
+    numbers = {value: number for number, value in enumerate(values)}
+    return np.fromiter((numbers[label] for label in labels), np.int64, len(labels)), values
+
+
+def _axis_value(value: Label | None) -> float | str:
+    if isinstance(value, tuple):
+        return diffusion.label(value)
+    return "none" if value is None else value
+
+
+def _try_exact(cells: _Cells, name: str, unit: str, labels: Sequence[Label | None]) -> None:
+    codes, values = _factorize(labels)
+    if len(values) < 2:
+        return
+    table = cells.table(codes, len(values))
+    if table.min() == table.max():
+        cells.accept(Axis(name, tuple(map(_axis_value, values)), unit), codes)
+
+
+def _try_occurrence(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
+    """Values of which some occur several times in every cell: the n-th of each is a value of its own."""
+    codes, values = _factorize(labels, ordered=False)
+    if len(values) < 2:
+        return
+    table = cells.table(codes, len(values))
+    if (table.min(axis=0) != table.max(axis=0)).any():
+        return
+    if (table == table[0, 0]).all():
+        cells.accept(Axis(attribute.name, tuple(map(_axis_value, values)), attribute.unit), codes)
+        return
+    # A stable sort keeps the order of acquisition among the equal ones of a cell.
+    together = cells.codes * len(values) + codes
+    order = np.argsort(together, kind="stable")
+    starts = np.flatnonzero(np.diff(together[order], prepend=-1))
+    occurrence = np.empty(codes.size, np.int64)
+    occurrence[order] = np.arange(codes.size) - np.repeat(starts, np.diff(np.append(starts, codes.size)))
+    pairs = [(int(code), int(nth)) for code, nth in zip(codes, occurrence, strict=True)]
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+    names = tuple(
+        str(_axis_value(values[code])) + (f" #{nth + 1}" if table[0, code] > 1 else "") for code, nth in numbers
+    )
+    cells.accept(Axis(attribute.name, names, attribute.unit), np.array([numbers[pair] for pair in pairs], np.int64))
+
+
+def _try_split(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> Split | None:
+    """Stacks of their own, if every value fills every cell equally, or if the values leave one frame in each cell."""
+    codes, values = _factorize(labels)
+    if len(values) < 2:
+        return None
+    table = cells.table(codes, len(values))
+    if (table.min(axis=0) == table.max(axis=0)).all() or table.max() == 1:
+        return Split(attribute.name, codes)
+    return None
+
+
+def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
+    """By order within each cell, if the orders of all cells agree about what belongs together.
+
+    They do if all times of one rank lie before all of the next (volumes one after the other), or if the times of each
+    cell differ from those of others by a common offset (slices acquired one after the other, each at all times). Else
+    a frame missing here and another there would shift the ranks unnoticed.
+    """
+    if None in labels or len(set(labels)) < 2:
+        return
+    times = moments.seconds(labels) if attribute.text else np.array(labels, np.float64)
+    if times is None:
+        return
+    order = np.lexsort((times, cells.codes))
+    own, when = cells.codes[order], times[order]
+    first = np.diff(own, prepend=-1) != 0
+    fresh = first | (np.diff(when, prepend=np.nan) != 0.0)
+    counts = np.bincount(own[fresh], minlength=cells.count)
+    rank_count = int(counts[0])
+    if rank_count < 2 or (counts != rank_count).any():
+        return
+    running = np.cumsum(fresh) - 1
+    ranks = np.empty(order.size, np.int64)
+    ranks[order] = running % rank_count
+    table = cells.table(ranks, rank_count)
+    if table.min() != table.max():
+        return
+    grid = when[fresh].reshape(cells.count, rank_count)
+    if not _agree(grid):
+        return
+    starts = grid.min(axis=0)
+    if attribute.text:
+        starts = np.round(starts - starts[0], 6)
+    cells.accept(Axis(attribute.name, tuple(map(float, starts)), attribute.unit), ranks)
+
+
+def _agree(grid: NDArray[np.float64]) -> bool:
+    """grid : (cells, ranks) float64, ascending along ranks."""
+    if (grid.max(axis=0)[:-1] < grid.min(axis=0)[1:]).all():
+        return True
+    offsets = grid - grid[:, :1]
+    usual = np.median(offsets, axis=0)
+    return bool(np.abs(offsets - usual).max() <= _STEADY * np.diff(usual).min())
+
+
+def _dimension_count(frames: Sequence[FrameHeader]) -> int:
+    lengths = {len(frame.dimension_index) for frame in frames}
+    return lengths.pop() if len(lengths) == 1 else 0
+
+
+def _try_instance_order(cells: _Cells, frames: Sequence[FrameHeader]) -> None:
+    """Repeats that only Instance Number tells apart, if it runs through them regularly.
+
+    Either each block of consecutive frames holds every cell once, or each cell's frames are consecutive. Frames with
+    equal or without Instance Numbers are not told apart.
+    """
+    numbers = [frame.instance_number for frame in frames]
+    keys = {(frame.instance_number, frame.frame_index) for frame in frames}
+    if None in numbers or len(keys) < len(frames):
+        return
+    # The frames come sorted by just these keys, so their places are the order.
+    places = np.arange(len(frames))
+    repeats = len(frames) // cells.count
+    if repeats * cells.count != len(frames):
+        return
+    for ranks in (places // cells.count, places % repeats):
+        table = cells.table(ranks, repeats)
+        if table.min() == table.max():
+            cells.accept(Axis("repeat", tuple(map(float, range(repeats))), ""), ranks)
+            cells.findings.append(
+                Finding(
+                    "repeat-axis",
+                    f"Only Instance Number (0020,0013) tells {repeats} frames of each plane apart.",
+                    {"repeat_count": repeats},
+                )
+            )
+            return
+
+
+def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: int) -> Incomplete | None:
+    """Cut a product with holes by the values of its axes.
+
+    An attribute counts if all its values occur together in at least one plane, which those that differ from slice to
+    slice do not. Combinations of values that have the same planes as most others stay together where they make a
+    complete product; each other one is a part of its own.
+    """
+    cells, names = planes, list[str]()
+    combination = np.zeros(len(frames), np.int64)
+    chosen: list[tuple[Codes, list[Label | None]]] = []
+    for index, attribute in enumerate(ATTRIBUTES):
+        if attribute.rule is Rule.SPLIT:
+            continue
+        codes, values = _factorize([frame.labels[index] for frame in frames], ordered=attribute.name != "diffusion")
+        if len(values) < 2 or not _meet_in_one_plane(planes, codes, plane_count, len(values)):
+            continue
+        finer = np.unique(cells * len(values) + codes, return_inverse=True)[1]
+        if finer.max() == np.unique(cells).size - 1:
+            continue
+        cells = finer
+        combination = np.unique(combination * len(values) + codes, return_inverse=True)[1]
+        names.append(attribute.name)
+        chosen.append((codes, values))
+        if finer.max() + 1 == len(frames):
+            return _parts(planes, plane_count, combination, names, chosen)
+    return None
+
+
+def _meet_in_one_plane(planes: Codes, codes: Codes, plane_count: int, value_count: int) -> bool:
+    present = np.unique(planes * value_count + codes) // value_count
+    return int(np.bincount(present, minlength=plane_count).max()) == value_count
+
+
+def _parts(
+    planes: Codes,
+    plane_count: int,
+    combination: Codes,
+    names: list[str],
+    chosen: list[tuple[Codes, list[Label | None]]],
+) -> Incomplete | None:
+    combination_count = int(combination.max()) + 1
+    sets: dict[bytes, list[int]] = {}
+    for number in range(combination_count):
+        sets.setdefault(np.sort(planes[combination == number]).tobytes(), []).append(number)
+    most = max(sets.values(), key=lambda numbers: (len(numbers), -numbers[0]))
+    together = np.isin(combination, most)
+    lengths = [np.unique(codes[together]).size for codes, _ in chosen]
+    part_of = np.arange(combination_count)
+    if len(most) > 1 and int(np.prod(lengths)) == len(most):
+        part_of[most] = most[0]
+    codes = np.unique(part_of[combination], return_inverse=True)[1]
+    if codes.max() == 0:
+        return None
+    findings: list[Finding] = []
+    for part in range(int(codes.max()) + 1):
+        members = codes == part
+        held: dict[str, Json] = {
+            name: _held(own[members], values) for name, (own, values) in zip(names, chosen, strict=True)
+        }
+        missing = int(np.unique(combination[members]).size) * plane_count - int(members.sum())
+        findings.append(
+            Finding(
+                "incomplete-axis",
+                f"Not all values of {', '.join(names)} have all {plane_count} planes, so they are split; "
+                f"{missing} frames are missing here.",
+                {"values": held, "plane_count": plane_count, "missing_count": missing},
+            )
+        )
+    return Incomplete(codes, tuple(findings))
+
+
+def _held(codes: Codes, values: list[Label | None]) -> list[Json]:
+    return [_axis_value(values[code]) for code in np.unique(codes)[:100]]

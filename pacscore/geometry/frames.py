@@ -1,0 +1,198 @@
+"""From the attribute values of an object to its frame headers.
+
+Classic objects have one frame, or several without places of their own; RT Dose keeps its planes in the Grid Frame
+Offset Vector; enhanced objects have functional groups (``functional_groups.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from pacscore.errors import LimitError
+from pacscore.geometry import diffusion
+from pacscore.geometry.attributes import ATTRIBUTES, INDEX, Document, Label
+from pacscore.geometry.functional_groups import GROUPS_KEYWORDS, grouped_frames
+from pacscore.geometry.header import (
+    FRAMES,
+    GE_COMPONENT,
+    MOSAIC,
+    VOLUME,
+    FrameHeader,
+    Place,
+    complex_component,
+    count,
+    number,
+    pixel_class,
+    place,
+    stored_bits,
+    text,
+    texts,
+    vector,
+)
+
+_OWN_KEYWORDS = """
+    SOPInstanceUID InstanceNumber Modality ImageType NumberOfFrames FrameOfReferenceUID StackID
+    Rows Columns SamplesPerPixel BitsAllocated BitsStored HighBit PixelRepresentation
+    PhotometricInterpretation PlanarConfiguration ComplexImageComponent
+    ImagePositionPatient ImageOrientationPatient PixelSpacing SpacingBetweenSlices GantryDetectorTilt
+    AcquisitionDateTime AcquisitionDate AcquisitionTime ContentDate ContentTime
+    TotalPixelMatrixRows GridFrameOffsetVector
+"""
+
+GEOMETRY_KEYWORDS: frozenset[str] = (
+    frozenset(_OWN_KEYWORDS.split())
+    | {GE_COMPONENT}
+    | {keyword for attribute in ATTRIBUTES for keyword in attribute.keywords}
+    | diffusion.KEYWORDS
+    | GROUPS_KEYWORDS
+)
+"""Top-level keys that ``frames_of`` reads; private ones as ``CREATOR:ggggxxee``."""
+
+FRAME_COUNT_MAX = 1_000_000
+
+# Labels that come from one element: (place in the tuple, keyword, whether text).
+_SIMPLE = tuple(
+    (index, attribute.keywords[0], attribute.text) for index, attribute in enumerate(ATTRIBUTES) if attribute.keywords
+)
+_B_VALUE, _DIFFUSION, _IMAGE_TYPE = INDEX["b_value"], INDEX["diffusion"], INDEX["image_type"]
+_ACQUISITION_TIME, _CONTENT_TIME = INDEX["acquisition_time"], INDEX["content_time"]
+
+
+def frames_of(document: Document, instance: int) -> list[FrameHeader]:
+    """The frames of one object.
+
+    Parameters
+    ----------
+    document
+        Attribute values by keyword; those of ``GEOMETRY_KEYWORDS`` suffice.
+    instance
+        The caller's number for the object; it comes back in ``Stack.frames``.
+
+    Returns
+    -------
+    list of FrameHeader
+        One for each frame, in their order; none if the object describes no pixels.
+
+    Raises
+    ------
+    LimitError
+        Number of Frames (0028,0008) exceeds 1,000,000.
+    """
+    pixels = pixel_class(document)
+    if pixels is None:
+        return []
+    get = document.get
+    frame_count = count(get("NumberOfFrames"), 1) or 1
+    if frame_count > FRAME_COUNT_MAX:
+        raise LimitError(
+            f"Number of Frames (0028,0008) is {frame_count}, more than the {FRAME_COUNT_MAX} that can be stacked.",
+            tag="00280008",
+            expected=FRAME_COUNT_MAX,
+            found=frame_count,
+        )
+    image_type = texts(get("ImageType"))
+    grouped = get("SharedFunctionalGroupsSequence") or get("PerFrameFunctionalGroupsSequence")
+    tiled = "TotalPixelMatrixRows" in document
+    if tiled:
+        located = Place(None, None, vector(get("PixelSpacing"), 2), ("tiled",))
+    elif frame_count > 1 and not grouped and not get("GridFrameOffsetVector"):
+        located = place(None, get("ImageOrientationPatient"), get("PixelSpacing"))
+    else:
+        located = place(get("ImagePositionPatient"), get("ImageOrientationPatient"), get("PixelSpacing"))
+    stated = get("InstanceNumber")
+    first = FrameHeader(
+        instance,
+        0,
+        text(get("SOPInstanceUID")),
+        stated if type(stated) is int else None,
+        pixels,
+        *stored_bits(document, pixels),
+        frame_kind(image_type, located, pixels.samples),
+        image_type,
+        complex_component(document, image_type),
+        located.position,
+        located.orientation,
+        located.pixel_spacing,
+        number(get("SpacingBetweenSlices")),
+        number(get("GantryDetectorTilt")),
+        text(get("FrameOfReferenceUID")),
+        text(get("StackID")),
+        _labels(document, image_type),
+        (),
+        located.problems,
+    )
+    if grouped and not tiled:
+        return grouped_frames(document, first, frame_count)
+    if frame_count == 1:
+        return [first]
+    if get("GridFrameOffsetVector"):
+        return _dose_frames(document, first, frame_count)
+    return [replace(first, frame_index=index) for index in range(frame_count)]
+
+
+def frame_kind(image_type: tuple[str, ...], located: Place, samples: int) -> str:
+    """What a frame can be part of.
+
+    Siemens names tiled volumes MOSAIC in Image Type, United Imaging VFRAME.
+    """
+    if "MOSAIC" in image_type or "VFRAME" in image_type:
+        return MOSAIC
+    return VOLUME if samples == 1 and not located.problems else FRAMES
+
+
+def _labels(document: Document, image_type: tuple[str, ...]) -> tuple[Label | None, ...]:
+    get = document.get
+    labels: list[Label | None] = [None] * len(ATTRIBUTES)
+    for index, keyword, as_text in _SIMPLE:
+        value = get(keyword)
+        if value is not None:
+            labels[index] = value if type(value) is float else (text(value) if as_text else number(value))
+    if get("Modality") == "MR":
+        weighting = diffusion.classic_diffusion(document)
+        if weighting is not None:
+            labels[_B_VALUE], labels[_DIFFUSION] = weighting[0], weighting
+    labels[_IMAGE_TYPE] = "\\".join(image_type[3:])
+    moment = get("AcquisitionDateTime")
+    labels[_ACQUISITION_TIME] = (
+        moment if type(moment) is str and moment else _moment(get("AcquisitionDate"), get("AcquisitionTime"))
+    )
+    labels[_CONTENT_TIME] = _moment(get("ContentDate"), get("ContentTime"))
+    return tuple(labels)
+
+
+def _moment(date: Any, time: Any) -> str | None:
+    """Date and time as one DICOM date-time; without a date, on an unnamed day."""
+    if type(time) is not str or not time:
+        return None
+    return f"{date}{time}" if type(date) is str and len(date) == 8 else f"00010101{time}"
+
+
+def _dose_frames(document: Document, first: FrameHeader, frame_count: int) -> list[FrameHeader]:
+    """The planes of an RT Dose, from the Grid Frame Offset Vector (3004,000C), PS3.3 C.8.8.3.2.
+
+    If its first value is 0, the values are distances from the first plane along the normal. Otherwise they are
+    the z coordinates of the planes, the first equal to that of Image Position (Patient), and the planes are axial.
+
+    A dose grid stands for itself: those of several beams in one series are not frames of one stack.
+    """
+    first = replace(first, stack_id=first.sop_instance_uid)
+    offsets = vector(document.get("GridFrameOffsetVector"), frame_count)
+    origin, cosines = first.position, first.orientation
+    if offsets is not None and origin is not None and cosines is not None:
+        a, b, c, d, e, f = cosines
+        normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+        if offsets[0] != 0.0 and abs(offsets[0] - origin[2]) <= 1e-3 and abs(abs(normal[2]) - 1.0) <= 1e-6:
+            normal = (0.0, 0.0, 1.0)
+            offsets = tuple(offset - offsets[0] for offset in offsets)
+        if offsets[0] == 0.0:
+            return [
+                replace(
+                    first,
+                    frame_index=index,
+                    position=tuple(start + offset * along for start, along in zip(origin, normal, strict=True)),
+                )
+                for index, offset in enumerate(offsets)
+            ]
+    unplaced = replace(first, kind=FRAMES, position=None, problems=(*first.problems, "frame-offsets-unusable"))
+    return [replace(unplaced, frame_index=index) for index in range(frame_count)]

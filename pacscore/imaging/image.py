@@ -1,0 +1,215 @@
+"""One picture's worth of values: what a frame or a plane is, and how it becomes 8-bit grey or RGB."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.errors import InputError
+from pacscore.imaging import arrays
+from pacscore.imaging.anatomy import reading_order
+from pacscore.imaging.values import MONOCHROME, Window
+
+if TYPE_CHECKING:
+    from PIL import Image as PillowImage
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """Values of one plane, with its place in space.
+
+    Attributes
+    ----------
+    array : NDArray
+        ``(rows, columns)`` modality values (float32), or ``(rows, columns, 3)`` RGB (uint8 or uint16).
+    index_to_lps : NDArray of float64, optional
+        4 × 4, ``(0, row, column, 1)`` to LPS millimetres; its first column is the step to the next plane, zero
+        where that is not known.
+    spacing_mm : tuple of float, optional
+        Between rows, between columns.
+    pixel_aspect : float
+        Height over width of a pixel, used where no spacing is known.
+    modality, photometric, unit : str
+        Modality (0008,0060), Photometric Interpretation (0028,0004), unit of the values.
+    window : Window, optional
+        What the header says to show; None makes ``display`` compute one.
+    padding : tuple of float, optional
+        Values from the first to the second are padding and say nothing about what to show.
+    bits_stored : int
+        Of one RGB sample.
+
+    Raises
+    ------
+    InputError
+        The array has another number of axes than its photometric interpretation needs, or is empty.
+    """
+
+    array: NDArray[Any]
+    index_to_lps: NDArray[np.float64] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    pixel_aspect: float = 1.0
+    modality: str = ""
+    photometric: str = "MONOCHROME2"
+    unit: str = ""
+    window: Window | None = None
+    padding: tuple[float, float] | None = None
+    bits_stored: int = 8
+
+    def __post_init__(self) -> None:
+        is_grey = self.photometric in MONOCHROME and self.array.ndim == 2
+        is_rgb = self.photometric == "RGB" and self.array.ndim == 3 and self.array.shape[2] == 3
+        if not (is_grey or is_rgb) or self.array.size == 0:
+            raise InputError(
+                f"An image is (rows, columns) of MONOCHROME1 or MONOCHROME2 or (rows, columns, 3) of RGB: this is "
+                f"{self.photometric} of shape {self.array.shape}.",
+                found=self.array.shape,
+            )
+        if is_rgb and self.array.dtype not in (np.uint8, np.uint16):
+            raise InputError(f"RGB samples are uint8 or uint16, not {self.array.dtype}.", found=str(self.array.dtype))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(rows, columns)`` or ``(rows, columns, 3)``."""
+        return self.array.shape
+
+    @property
+    def is_monochrome(self) -> bool:
+        """Shown through a window."""
+        return self.array.ndim == 2
+
+    def shown_values(self) -> NDArray[Any]:
+        """The values that are not padding, flat."""
+        if self.padding is None:
+            return self.array.reshape(-1)
+        low, high = self.padding
+        return self.array[(self.array < low) | (self.array > high)]
+
+    def automatic_window(self) -> Window:
+        """A window for this image's own values; see ``Window.automatic_for``.
+
+        Raises
+        ------
+        InputError
+            The image is RGB.
+        """
+        if not self.is_monochrome:
+            raise InputError("RGB is shown without a window.")
+        return Window.automatic_for(self.array, unit=self.unit, padding=self.padding)
+
+    def display(self, window: Window | None = None) -> NDArray[np.uint8]:
+        """8-bit display values, in the array's own row and column order.
+
+        Parameters
+        ----------
+        window : Window, optional
+            By default the image's own, else an automatic one.
+
+        Returns
+        -------
+        NDArray of uint8
+            ``(rows, columns)``, 0 black; MONOCHROME1 is inverted. ``(rows, columns, 3)`` for RGB, whose higher bits
+            are kept and which takes no window.
+
+        Raises
+        ------
+        InputError
+            A window was given for RGB.
+
+        Examples
+        --------
+        >>> Image(np.array([[-160.0, 239.5]], np.float32)).display(Window(40, 400))
+        array([[  0, 255]], dtype=uint8)
+        """
+        if not self.is_monochrome:
+            if window is not None:
+                raise InputError("RGB is shown without a window.")
+            if self.bits_stored <= 8:
+                return self.array.astype(np.uint8)
+            return (self.array >> (self.bits_stored - 8)).astype(np.uint8)
+        chosen = window or self.window or self.automatic_window()
+        inverse = self.photometric == "MONOCHROME1"
+        return arrays.window(self.array, chosen.center, chosen.width, function=chosen.function, inverse=inverse)
+
+    def oriented(self) -> Image:
+        """The same plane turned to the radiological convention, its affine with it.
+
+        Axial: patient right at the left, front at the top. Coronal: head at the top. Sagittal: front at the left, head
+        at the top. An image without affine, or already so, comes back as it is.
+        """
+        if self.index_to_lps is None:
+            return self
+        affine = self.index_to_lps
+        transpose, flip_rows, flip_columns = reading_order(affine[:3, 1], affine[:3, 2])
+        if not (transpose or flip_rows or flip_columns):
+            return self
+        array, spacing = self.array, self.spacing_mm
+        if transpose:
+            array, affine = array.swapaxes(0, 1), affine[:, [0, 2, 1, 3]]
+            spacing = None if spacing is None else (spacing[1], spacing[0])
+        affine = affine.copy()
+        for flip, axis in ((flip_rows, 0), (flip_columns, 1)):
+            if flip:
+                affine[:3, 3] += affine[:3, axis + 1] * (array.shape[axis] - 1)
+                affine[:3, axis + 1] *= -1
+                array = np.flip(array, axis)
+        aspect = 1 / self.pixel_aspect if transpose else self.pixel_aspect
+        turned = np.ascontiguousarray(array)
+        return replace(self, array=turned, index_to_lps=affine, spacing_mm=spacing, pixel_aspect=aspect)
+
+    def picture(
+        self, *, window: Window | None = None, size: tuple[int, int] | None = None, markers: bool = False
+    ) -> PillowImage.Image:
+        """A Pillow picture as a person reads it: turned to the radiological convention, pixels square.
+
+        Parameters
+        ----------
+        window : Window, optional
+            As in ``display``.
+        size : tuple of int, optional
+            ``(width, height)`` to fit into, proportions kept. By default one picture pixel per finer pixel step.
+        markers : bool
+            Write the letters of the patient's directions at the edges, where they are known.
+
+        Raises
+        ------
+        InputError
+            A window was given for RGB, or a size is not positive.
+        """
+        from pacscore.imaging.picture import render
+
+        return render(self, window=window, size=size, markers=markers)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        window: Window | None = None,
+        size: tuple[int, int] | None = None,
+        markers: bool = False,
+    ) -> None:
+        """Write ``picture`` as PNG or JPEG, by the name's ending. No identity of the patient is written.
+
+        Raises
+        ------
+        InputError
+            The ending is none of .png, .jpg, .jpeg, or as ``picture``.
+        """
+        ending = Path(path).suffix.lower()
+        if ending not in {".png", ".jpg", ".jpeg"}:
+            raise InputError(f"A picture is saved as .png, .jpg or .jpeg, not {ending or 'without ending'}.")
+        picture = self.picture(window=window, size=size, markers=markers)
+        if ending == ".png":
+            picture.save(path, "PNG")
+        else:
+            picture.save(path, "JPEG", quality=92, subsampling=0)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        buffer = io.BytesIO()
+        self.picture().save(buffer, "PNG")
+        return buffer.getvalue()

@@ -1,0 +1,442 @@
+"""A stack of frames with its geometry: read lazily, in stored or modality values, in whole, box or plane.
+
+V1  Arrays are indexed ``(axes…, slice, row, column[, sample])``; a volume proper has no extra axes.
+V2  Nothing is decoded that lies outside the box asked for.
+V3  No geometry is made up: planes across the slices exist only where an affine describes the stack (promise 6).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
+from pacscore.imaging import arrays
+from pacscore.imaging.anatomy import SpatialGeometry, anatomical_axis
+from pacscore.imaging.image import Image
+from pacscore.imaging.planes import frame_image, plane_image
+from pacscore.imaging.selection import select
+from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, PartOfSource, everything
+from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat, Window
+from pacscore.parallel import run_tiles
+
+_SLAB_BYTES = 16 << 20
+_SAMPLE_SLICES = 9
+
+
+class VolumeAxis(Protocol):
+    """An axis beyond the three of space; ``pacscore.geometry.Axis`` is one."""
+
+    @property
+    def name(self) -> str:
+        """time, echo, b_value, …."""
+        ...
+
+    @property
+    def values(self) -> Sequence[float | str]:
+        """One per index."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Of the values."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Volume:
+    """A stack of frames in patient space.
+
+    Attributes
+    ----------
+    source : ArraySource
+        The words, ``(axes…, slices, rows, columns[, samples])``.
+    geometry : SpatialGeometry
+        Verdict, findings, affine, spacing.
+    stored : StoredFormat
+        How stored values lie in the words.
+    rescale : Rescale
+        Stored to modality values; per frame in C order of ``(axes…, slices)``.
+    presentation : Presentation
+        Modality, photometric interpretation, windows.
+    axes : tuple of VolumeAxis
+        The extra axes, outermost first.
+    sop_instance_uids : tuple of str
+        The instance of each frame, in C order of ``(axes…, slices)``; empty for a derived volume without any.
+    to_rgb : callable, optional
+        Turns one stored colour frame into RGB (palettes, YBR); picklable. RGB itself needs none.
+    derivation : tuple of str
+        What was done to the pixels since they were stored, oldest first.
+
+    Raises
+    ------
+    InputError
+        The parts contradict each other: numbers of frames, axes or bits.
+    """
+
+    source: ArraySource
+    geometry: SpatialGeometry
+    stored: StoredFormat
+    rescale: Rescale = field(default_factory=Rescale.linear)
+    presentation: Presentation = field(default_factory=Presentation)
+    axes: tuple[VolumeAxis, ...] = ()
+    sop_instance_uids: tuple[str, ...] = ()
+    to_rgb: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    derivation: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        spatial = len(self.source.shape) - len(self.axes)
+        if spatial not in {3, 4}:
+            raise InputError(
+                f"{len(self.source.shape)} array axes with {len(self.axes)} extra ones leave {spatial}: "
+                "(slice, row, column) are 3, with samples 4."
+            )
+        for axis, length in zip(self.axes, self.source.shape, strict=False):
+            if len(axis.values) != length:
+                raise InputError(f"Axis {axis.name} has {len(axis.values)} values but length {length}.")
+        counts = {
+            "SOP Instance UIDs": len(self.sop_instance_uids) or self.frame_count,
+            "windows": self.frame_count if len(self.presentation.windows) <= 1 else len(self.presentation.windows),
+            "rescale slopes": self.frame_count if self.rescale.slopes.size == 1 else self.rescale.slopes.size,
+        }
+        for what, count in counts.items():
+            if count != self.frame_count:
+                raise InputError(f"{count} {what} for {self.frame_count} frames.", expected=self.frame_count)
+        if self.dtype.kind in "iu" and self.stored.high_bit >= self.dtype.itemsize * 8:
+            raise InputError(f"High Bit {self.stored.high_bit} lies outside {self.dtype} words: (0028,0102).")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(axes…, slices, rows, columns[, samples])``."""
+        return self.source.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of array axes."""
+        return len(self.source.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the stored values."""
+        return self.source.dtype
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames there are, over all axes."""
+        return math.prod(self.source.shape[: len(self.axes) + 1])
+
+    @property
+    def is_monochrome(self) -> bool:
+        """One sample per pixel, shown through a window."""
+        return self.presentation.photometric in MONOCHROME and self.ndim == len(self.axes) + 3
+
+    @property
+    def index_to_lps(self) -> NDArray[np.float64]:
+        """4 × 4, ``(slice, row, column, 1)`` to LPS millimetres; sheared for a tilted stack.
+
+        Raises
+        ------
+        GeometryError
+            No affine describes this stack; the message says why.
+        """
+        affine = self.geometry.index_to_lps
+        if affine is None:
+            raise GeometryError(
+                f"No affine maps this stack's slices to space: its verdict is {self.geometry.verdict}. "
+                "Look at geometry.findings; frame(i) gives single frames.",
+                verdict=str(self.geometry.verdict),
+            )
+        return affine.copy()
+
+    @property
+    def has_affine(self) -> bool:
+        """An affine describes the stack: ``index_to_lps`` and ``plane`` work."""
+        return self.geometry.index_to_lps is not None
+
+    @property
+    def spacing_mm(self) -> tuple[float | None, float, float] | None:
+        """Between slices, between rows, between columns; None where not known."""
+        return self.geometry.spacing_mm
+
+    def __len__(self) -> int:
+        return self.source.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def __getitem__(self, key: object) -> Any:
+        """Stored values of a NumPy-style selection: integers, slices with any step, an ellipsis.
+
+        Only the bounding box is decoded, and along the first axis only what a step of a chunk or more visits.
+
+        Raises
+        ------
+        SelectionError
+            An index is out of range or of another kind.
+        """
+        selection = select(key, self.shape)
+        if 0 in selection.shape:
+            return np.empty(selection.shape, self.dtype)
+        leading = selection.inside[0]
+        if isinstance(leading, slice) and abs(leading.step or 1) >= max(2, self.source.chunk_shape[0]):
+            span = selection.box[0]
+            places = range(span.start, span.stop)[leading]
+            result = np.empty(selection.shape, self.dtype)
+            for place, index in enumerate(places):
+                words = self.read_box((slice(index, index + 1), *selection.box[1:]))
+                result[place] = words[(0, *selection.inside[1:])]
+            return result
+        found = self.read_box(selection.box)[selection.inside]
+        return np.ascontiguousarray(found) if isinstance(found, np.ndarray) else found
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """All stored values, for ``numpy.asarray``."""
+        if copy is False:
+            raise ValueError("A stored volume has no array to share: numpy.asarray copies.")
+        whole = self.array()
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+    def __repr__(self) -> str:
+        spacing = self.spacing_mm
+        mm = (
+            ""
+            if spacing is None
+            else " " + " x ".join("?" if step is None else f"{step:g}" for step in spacing) + " mm"
+        )
+        return (
+            f"<Volume {self.presentation.modality or 'of unknown modality'} {self.shape} {self.dtype} "
+            f"{self.geometry.verdict}{mm}>"
+        )
+
+    def read_box(self, box: Box) -> NDArray[Any]:
+        """Read the stored values of a box: one slice per axis, step 1, within the shape."""
+        words = self.source.read(box)
+        if self.stored.masks(self.dtype):
+            self._mask(words)
+        return words
+
+    def array(self, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read all stored values.
+
+        Parameters
+        ----------
+        out : NDArray, optional
+            Where to put them: the volume's shape and dtype, C order.
+
+        Returns
+        -------
+        NDArray
+            ``(axes…, slices, rows, columns[, samples])``, masked and sign-extended by Bits Stored and High Bit.
+
+        Raises
+        ------
+        InputError
+            ``out`` does not fit.
+        """
+        target = arrays.output_array(out, self.shape, self.dtype)
+        self.source.read_into(everything(self.shape), target)
+        if self.stored.masks(self.dtype):
+            flat = target.reshape(-1)
+            run_tiles(lambda start, stop: self._mask(flat[start:stop]), flat.size, tile=1 << 20)
+        return target
+
+    def modality(self, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Read all modality values: rescaled frame by frame, in the unit ``rescale.unit`` (CT: HU).
+
+        Parameters
+        ----------
+        out : NDArray of float32, optional
+            Where to put them: the volume's shape, C order.
+
+        Raises
+        ------
+        UnsupportedError
+            The header names a transformation that cannot be done.
+        InputError
+            ``out`` does not fit.
+
+        Notes
+        -----
+        PS3.3 C.11.1. Works in slabs: beside the result it needs a few of 16 MiB, not a second volume.
+        """
+        target = arrays.output_array(out, self.shape, np.dtype(np.float32))
+        lead = len(self.axes) + 1
+        frame_shape = self.shape[lead:]
+        slices = self.shape[lead - 1]
+        chunk = max(1, self.source.chunk_shape[lead - 1])
+        frame_bytes = max(1, math.prod(frame_shape) * self.dtype.itemsize)
+        slab = chunk * max(1, _SLAB_BYTES // (chunk * frame_bytes))
+        starts = [(outer, start) for outer in np.ndindex(*self.shape[: lead - 1]) for start in range(0, slices, slab)]
+
+        def fill(first: int, last: int) -> None:
+            for outer, start in starts[first:last]:
+                stop = min(slices, start + slab)
+                box = (*(slice(index, index + 1) for index in outer), slice(start, stop), *everything(frame_shape))
+                words = self.read_box(box).reshape(stop - start, *frame_shape)
+                frame = int(np.ravel_multi_index((*outer, start), self.shape[:lead]))
+                rescale = self.rescale.frames(slice(frame, frame + stop - start))
+                rescale.apply(words, target[outer][start:stop])
+
+        run_tiles(fill, len(starts))
+        return target
+
+    def at(self, indices: Mapping[str, int] | None = None, /, **by_name: int) -> Volume:
+        """Choose one index along some of the extra axes: ``volume.at(time=3)``.
+
+        Parameters
+        ----------
+        indices, **by_name
+            Index along each named axis, negative from the end; axes that are not named stay.
+
+        Raises
+        ------
+        InputError
+            There is no such axis.
+        SelectionError
+            The index is outside it.
+        """
+        wanted = {**(indices or {}), **by_name}
+        names = [axis.name for axis in self.axes]
+        if unknown := set(wanted) - set(names):
+            raise InputError(f"There is no axis {sorted(unknown)[0]!r}: this stack has {names or 'none'}.", found=names)
+        fixed: list[int | None] = []
+        for axis, length in zip(self.axes, self.shape, strict=False):
+            index = wanted.get(axis.name)
+            if index is not None and not -length <= index < length:
+                raise SelectionError(f"Index {index} is outside axis {axis.name}, whose length is {length}.")
+            fixed.append(None if index is None else index % length)
+        lead = self.shape[: len(self.axes) + 1]
+        kept = np.arange(self.frame_count).reshape(lead)
+        kept = kept[tuple(slice(None) if index is None else index for index in fixed)].reshape(-1)
+        return replace(
+            self,
+            source=PartOfSource(self.source, fixed),
+            rescale=self.rescale.frames(kept),
+            presentation=self.presentation.frames(kept),
+            axes=tuple(axis for axis, index in zip(self.axes, fixed, strict=True) if index is None),
+            sop_instance_uids=tuple(self.sop_instance_uids[place] for place in kept) if self.sop_instance_uids else (),
+        )
+
+    def frame(self, frame_index: int) -> Image:
+        """One frame as it was acquired.
+
+        Parameters
+        ----------
+        frame_index : int
+            From 0, in C order of ``(axes…, slices)``; negative from the end.
+
+        Returns
+        -------
+        Image
+            Modality values, or RGB. It has an affine where the header places the frame, also in an irregular stack.
+
+        Raises
+        ------
+        SelectionError
+            There is no such frame.
+        UnsupportedError
+            Its colours cannot be turned to RGB here.
+        """
+        return frame_image(self, frame_index)
+
+    def plane(self, plane: str, index: int) -> Image:
+        """A plane of the array, by its anatomical name.
+
+        Parameters
+        ----------
+        plane : str
+            ``axial``, ``coronal`` or ``sagittal``: the array axis nearest to that plane's normal is taken.
+        index : int
+            Along that axis, negative from the end.
+
+        Returns
+        -------
+        Image
+            ``(rows, columns)`` modality values in the array's own index order, with its affine: a coronal plane of an
+            axial stack is ``volume[:, index, :]``. Pictures of it are turned to the radiological convention.
+
+        Raises
+        ------
+        GeometryError
+            The stack has no affine, or two axes are equally near.
+        AmbiguousError
+            There are extra axes: choose with ``at`` first.
+        SelectionError
+            The index is outside the axis.
+        """
+        self._refuse_axes()
+        return plane_image(self, plane, index)
+
+    def plane_count(self, plane: str) -> int:
+        """How many planes of that name there are.
+
+        Raises
+        ------
+        GeometryError, AmbiguousError
+            As ``plane``.
+        """
+        self._refuse_axes()
+        return self.shape[anatomical_axis(self.index_to_lps, plane)]
+
+    def window(self) -> Window | None:
+        """The window to show the whole stack with: the header's where most frames share it, else an automatic one.
+
+        It is computed from at most nine frames spread over the stack, so that the cost does not grow with it (see
+        ``Window.automatic_for``); None for colour.
+        """
+        if not self.is_monochrome:
+            return None
+        shared = self.presentation.shared_window(self.frame_count)
+        if shared is not None:
+            return shared
+        places = np.unique(np.linspace(0, self.frame_count - 1, _SAMPLE_SLICES + 2)[1:-1].round().astype(int))
+        images = [self.frame(int(place)) for place in places]
+        sample = np.concatenate([image.shown_values() for image in images])
+        return Window.automatic_for(sample, unit=self.rescale.unit)
+
+    def with_array(self, array: NDArray[Any], *, derivation: str, presentation: Presentation | None = None) -> Volume:
+        """A derived volume: other values at the same places.
+
+        Parameters
+        ----------
+        array : NDArray
+            The volume's shape; its values are modality values.
+        derivation : str
+            What was done, for people: ``"median 3 x 3 x 3"``.
+        presentation : Presentation, optional
+            By default the volume's own, without its padding.
+
+        Raises
+        ------
+        InputError
+            The shape differs, or the derivation is empty.
+        """
+        if array.shape != self.shape:
+            raise InputError(f"A derived array has the volume's shape {self.shape}, not {array.shape}.")
+        if not derivation.strip():
+            raise InputError("Say in derivation what was done to the pixels.")
+        return replace(
+            self,
+            source=ArrayInMemory(array),
+            stored=StoredFormat.of_dtype(array.dtype),
+            rescale=Rescale.linear(unit=self.rescale.unit),
+            presentation=presentation or replace(self.presentation, padding=None),
+            derivation=(*self.derivation, derivation),
+        )
+
+    def _refuse_axes(self) -> None:
+        if self.axes:
+            names = ", ".join(f"{axis.name} ({len(axis.values)})" for axis in self.axes)
+            raise AmbiguousError(f"This stack has further axes: {names}. Choose one volume with at().", axes=names)
+
+    def _mask(self, words: NDArray[Any]) -> None:
+        stored = self.stored
+        arrays.mask_stored(
+            words, bits_stored=stored.bits_stored, high_bit=stored.high_bit, signed=stored.signed, out=words
+        )

@@ -1,0 +1,141 @@
+"""Kernels between stored words and a picture: stored values, modality values, 8-bit display values.
+
+Unchecked: the checked entries are in ``pacscore.imaging.arrays``. Twins: ``tests/reference/display.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.kernels._compile import kernel
+
+
+@kernel
+def mask_stored_into(words: NDArray[Any], bits_stored: int, high_bit: int, signed: bool, out: NDArray[Any]) -> None:
+    """Take the stored value out of each word: Bits Stored bits that end at High Bit, sign-extended where signed.
+
+    words : (pixels,) integer, C order, any content
+    bits_stored, high_bit : Bits Stored and High Bit; 1 <= bits_stored <= high_bit + 1 <= bits of the word
+    signed : Pixel Representation is 1
+    out : (pixels,) of the dtype of words, C order; may be words itself
+
+    PS3.5 8.1.1. Exact. The sign is extended by (v ^ s) - s, where s is the sign bit.
+    """
+    shift = np.int64(high_bit + 1 - bits_stored)
+    mask = np.int64(-1) if bits_stored >= 64 else (np.int64(1) << np.int64(bits_stored)) - np.int64(1)
+    sign = np.int64(1) << np.int64(bits_stored - 1) if signed else np.int64(0)
+    for pixel in range(words.shape[0]):
+        value = (np.int64(words[pixel]) >> shift) & mask
+        out[pixel] = (value ^ sign) - sign
+
+
+@kernel
+def rescale_into(
+    words: NDArray[Any], slopes: NDArray[np.float64], intercepts: NDArray[np.float64], out: NDArray[np.float32]
+) -> None:
+    """Map stored values to modality values, each frame with its own slope and intercept.
+
+    words : (frames, pixels) integer or float, C order
+    slopes, intercepts : (frames,) Rescale Slope and Rescale Intercept, finite
+    out : (frames, pixels) float32, C order, must not overlap words
+
+    PS3.3 C.11.1.1.2: output = slope * stored + intercept. Computed in float64 and rounded once, so a slope of 1 with
+    a whole intercept is exact below 2**24.
+    """
+    for frame in range(words.shape[0]):
+        slope = slopes[frame]
+        intercept = intercepts[frame]
+        source = words[frame]
+        target = out[frame]
+        for pixel in range(source.shape[0]):
+            target[pixel] = np.float32(np.float64(source[pixel]) * slope + intercept)
+
+
+@kernel
+def look_up_into(words: NDArray[Any], first: int, table: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Map stored values through a table: below its first mapped value the first entry, above its last the last.
+
+    words : (pixels,) integer of at most 32 bits, C order
+    first : the stored value that the first entry stands for
+    table : (entries,) float32, at least one
+    out : (pixels,) float32, C order, must not overlap words
+
+    PS3.3 C.11.1.1.1. Exact.
+    """
+    last = np.int64(table.shape[0] - 1)
+    for pixel in range(words.shape[0]):
+        entry = np.int64(words[pixel]) - np.int64(first)
+        entry = max(np.int64(0), min(last, entry))
+        out[pixel] = table[entry]
+
+
+@kernel
+def window_linear_into(values: NDArray[np.float32], center: float, width: float, out: NDArray[np.uint8]) -> None:
+    """Map modality values to 8-bit display values, VOI LUT Function LINEAR.
+
+    values : (rows, columns) float32, C order, in the modality's output unit (CT: HU); NaN becomes 0
+    center, width : Window Center and Window Width, same unit; width >= 1
+    out : (rows, columns) uint8, C order, must not overlap values
+
+    PS3.3 C.11.2.1.2.1 with ymin = 0, ymax = 255; ties round up. One pass, no temporaries.
+    """
+    low = center - 0.5 - (width - 1.0) / 2.0
+    high = center - 0.5 + (width - 1.0) / 2.0
+    for row in range(values.shape[0]):
+        source = values[row]
+        target = out[row]
+        for column in range(source.shape[0]):
+            x = np.float64(source[column])  # Stated: NumPy would keep float32 here, Numba would widen.
+            if x > high:
+                target[column] = 255
+            elif x > low:
+                target[column] = np.uint8(((x - (center - 0.5)) / (width - 1.0) + 0.5) * 255.0 + 0.5)
+            else:
+                target[column] = 0  # NaN too: no comparison with it holds.
+
+
+@kernel
+def window_linear_exact_into(values: NDArray[np.float32], center: float, width: float, out: NDArray[np.uint8]) -> None:
+    """Map modality values to 8-bit display values, VOI LUT Function LINEAR_EXACT.
+
+    values : (rows, columns) float32, C order, in the modality's output unit; NaN becomes 0
+    center, width : Window Center and Window Width, same unit; width > 0
+    out : (rows, columns) uint8, C order, must not overlap values
+
+    PS3.3 C.11.2.1.3.2 with ymin = 0, ymax = 255; ties round up.
+    """
+    low = center - width / 2.0
+    high = center + width / 2.0
+    for row in range(values.shape[0]):
+        source = values[row]
+        target = out[row]
+        for column in range(source.shape[0]):
+            x = np.float64(source[column])
+            if x > high:
+                target[column] = 255
+            elif x > low:
+                target[column] = np.uint8(((x - center) / width + 0.5) * 255.0 + 0.5)
+            else:
+                target[column] = 0
+
+
+@kernel
+def window_sigmoid_into(values: NDArray[np.float32], center: float, width: float, out: NDArray[np.uint8]) -> None:
+    """Map modality values to 8-bit display values, VOI LUT Function SIGMOID.
+
+    values : (rows, columns) float32, C order, in the modality's output unit; NaN becomes 0
+    center, width : Window Center and Window Width, same unit; width > 0
+    out : (rows, columns) uint8, C order, must not overlap values
+
+    PS3.3 C.11.2.1.3.1 with ymin = 0, ymax = 255; ties round up. Within 1 of the twin: the compiler's exp may differ
+    from NumPy's in the last bit.
+    """
+    for row in range(values.shape[0]):
+        source = values[row]
+        target = out[row]
+        for column in range(source.shape[0]):
+            y = 255.0 / (1.0 + np.exp(-4.0 * (np.float64(source[column]) - center) / width)) + 0.5
+            target[column] = np.uint8(y) if y > 0.0 else 0

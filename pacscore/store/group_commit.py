@@ -1,0 +1,151 @@
+"""Writing a segment from many threads with few syncs.
+
+G1  One thread at a time writes, one at a time syncs, and the two overlap: while a sync runs, the next group gathers.
+G2  ``wait`` returns only after a sync that began when the bytes waited for had been written. One sync serves all who
+    wait for what it covers.
+G3  A failed sync fails everybody who waits and everybody who comes later.
+G4  After each sync, before anybody is told, the segment states how far it is synced (a mark, or a record that was
+    written meanwhile). So other processes see what is acknowledged, and later damage to it is not taken for a tail.
+G5  At most ``group_bytes_max`` bytes, and what each thread is just writing, lie written and not synced.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+
+from pacscore.errors import DurabilityError, OperatorError, PacscoreError
+from pacscore.filesystem import Buffer, WritableFile
+from pacscore.settings import Settings
+from pacscore.store.records import Draft, Frame, place
+from pacscore.store.segments import append_mark
+
+
+class SegmentWriter:
+    """The end of one segment, shared by the threads of this process.
+
+    Parameters
+    ----------
+    file
+        The segment, all of it synced. The writer owns it from now on.
+    nonce
+        The segment's.
+    sequence
+        The number of the next frame.
+    """
+
+    def __init__(self, file: WritableFile, *, nonce: bytes, sequence: int, settings: Settings) -> None:
+        self._file = file
+        self._nonce = nonce
+        self._sequence = sequence
+        self._settings = settings
+        self._synced = self._written = self._stated = file.size
+        self._is_fresh = sequence <= 1
+        self._finished = False
+        self._failure: PacscoreError | None = None
+        self._syncing = False
+        self._write_turn = threading.Lock()
+        self._sync_turn = threading.Condition()
+
+    def write(self, drafts: Sequence[Draft]) -> list[Frame] | None:
+        """Write records at the end, not yet synced; None if the segment is finished or has no room for them."""
+        length = sum(record.length for record in drafts)
+        if self._written - self._synced > self._settings.group_bytes_max:
+            self.wait(self._written)
+        with self._write_turn:
+            self._raise_if_failed()
+            is_full = self._file.size + length > self._settings.segment_bytes_max
+            if self._finished or (is_full and not self._is_fresh):
+                return None
+            frames: list[Frame] = []
+            parts: list[Buffer] = []
+            offset = self._file.size
+            for record in drafts:
+                frame, buffers = place(
+                    record,
+                    nonce=self._nonce,
+                    offset=offset,
+                    sequence=self._sequence + len(frames),
+                    synced=self._synced,
+                )
+                frames.append(frame)
+                parts += buffers
+                offset = frame.end
+            self._file.append(*parts)
+            self._sequence += len(frames)
+            self._stated = frames[-1].synced
+            self._is_fresh = False
+            self._written = offset
+        return frames
+
+    def wait(self, end: int) -> None:
+        """Return once everything before ``end`` is synced (G2).
+
+        Raises
+        ------
+        DurabilityError
+            A sync failed: it is not known what is on the disk.
+        """
+        with self._sync_turn:
+            while self._synced < end and self._syncing:
+                self._sync_turn.wait()
+            self._raise_if_failed()
+            if self._synced >= end:
+                return
+            self._syncing = True
+        covered = self._written
+        failure: PacscoreError | None = None
+        try:
+            self._file.sync()
+        except PacscoreError as error:
+            failure = error
+        else:
+            self._synced = covered
+            self._state_synced()
+        finally:
+            with self._sync_turn:
+                self._failure = self._failure or failure
+                self._syncing = False
+                self._sync_turn.notify_all()
+        if self._synced < end:
+            self._raise_if_failed()
+
+    def finish(self) -> None:
+        """Sync all, state it durably, and close the file. Records come to the next segment from now on."""
+        with self._write_turn:
+            if self._finished:
+                return
+            self._finished = True
+        try:
+            if self._failure is None:
+                self.wait(self._written)
+                append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._file.size)
+                self._file.sync()
+        finally:
+            with self._sync_turn:
+                while self._syncing:
+                    self._sync_turn.wait()
+                self._file.close()
+
+    def abandon(self) -> None:
+        """Close the file and nothing else: for a forked child, whose parent goes on writing."""
+        self._file.close()
+
+    def _state_synced(self) -> None:
+        with self._write_turn:
+            if self._stated < self._synced and not self._finished:
+                # Where the disk is full there is no room for the mark. What it would state is true without it.
+                with suppress(OperatorError):
+                    append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._synced)
+                    self._sequence += 1
+                    self._stated = self._synced
+                    self._written = self._file.size
+
+    def _raise_if_failed(self) -> None:
+        if self._failure is not None:
+            raise DurabilityError(
+                "The journal is not written any more, since a sync of it failed: nothing further is acknowledged. "
+                "Check the disk, then open the archive again.",
+                **self._failure.fields,
+            ) from self._failure

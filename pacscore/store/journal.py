@@ -1,0 +1,374 @@
+"""The journal: what arrived and is not yet sealed, in order.
+
+J1  A record is length, payload, checksum; it exists only if all three agree.
+J2  Below the synced offset that a valid frame states, damage is reported and never cut; above it, from the first
+    invalid byte on, lies an unacknowledged tail, which is dropped however many records it held.
+J3  ``append`` returns only after a sync that covers its record, and after the record says so to other processes.
+J4  Sequence numbers rise by exactly one; a gap is corruption.
+J5  Only segments whose slot's lock is held are touched. Anybody may read.
+J6  A record is there until it is retired, and its bytes are removed only after the record that retires it is synced.
+J7  A record that is copied forward is synced at its new place before the old one may go; until the caller has called
+    ``collect``, both places can be read.
+
+A journal is a folder of writer slots (``slots``), each a row of segments (``segments``) of records (``records``), which
+one process at a time continues (``group_commit``). Large objects lie beside them (``spool``). What is still needed of
+all this is in the ``ledger``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+from pacscore.errors import InputError, ReadOnlyError
+from pacscore.filesystem import Buffer, FileSystem, WritableFile
+from pacscore.settings import Settings
+from pacscore.store.group_commit import SegmentWriter
+from pacscore.store.ledger import Entry, retire_drafts
+from pacscore.store.positions import Place, Position, place_of, position_of
+from pacscore.store.reading import JournalReader, Record
+from pacscore.store.records import Draft, Frame, Kind, Origin, draft
+from pacscore.store.segments import (
+    LogFault,
+    LogFinding,
+    SegmentReader,
+    make_segment,
+    read_record,
+    segment_numbers,
+    segment_path,
+)
+from pacscore.store.slots import SPOOL, Slot, claim_slot, recover_slot, slot_numbers, try_slot
+from pacscore.store.spool import remove_spooled, write_spool
+
+__all__ = ["Journal", "Move", "Position", "Record"]
+
+_COMPACT_BELOW = 0.25  # Of a segment's bytes still needed: copying them costs less than the space they hold.
+
+
+class Move(NamedTuple):
+    """A record that was copied forward, and may be asked for at both places until ``collect``."""
+
+    old: Position
+    new: Position
+
+
+class _Active(NamedTuple):
+    number: int
+    writer: SegmentWriter
+
+
+_open: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+class Journal:
+    """One process's door to the journal: append to its own slot, read them all.
+
+    Threads share it freely. A forked child may go on using it and then writes to a slot of its own.
+    """
+
+    def __init__(self, folder: Path, fs: FileSystem, settings: Settings, *, read_only: bool) -> None:
+        self._folder = folder
+        self._fs = fs
+        self._settings = settings
+        self._read_only = read_only
+        self._closed = False
+        self._slot: Slot | None = None
+        self._findings: tuple[LogFinding, ...] = ()
+        self._start_anew()
+        _open.add(self)
+
+    @classmethod
+    def open(cls, folder: Path, fs: FileSystem, settings: Settings, *, read_only: bool = False) -> Journal:
+        """Open a journal, made if need be; for writing, every slot that nobody holds is recovered.
+
+        Raises
+        ------
+        RetryError
+            All writer slots are taken.
+        """
+        journal = cls(folder, fs, settings, read_only=read_only)
+        if not read_only:
+            fs.make_folder(folder, exist_ok=True)
+            fs.sync_folder(folder.parent)
+            journal._own_slot()
+        return journal
+
+    @property
+    def findings(self) -> tuple[LogFinding, ...]:
+        """What recovery found when this journal was opened."""
+        return self._findings
+
+    def append(self, head: bytes, parts: Sequence[Buffer]) -> Position:
+        """Store one object and return its position once it is on the disk (J3).
+
+        Parameters
+        ----------
+        head
+            Up to 1 MiB that the caller wants back beside the object.
+        parts
+            The object, in pieces.
+
+        Raises
+        ------
+        StorageFullError
+            No room; the journal is as it was.
+        DurabilityError
+            A sync failed. Nothing more can be appended until the journal is opened again.
+        """
+        return self.append_many([(head, parts)])[0]
+
+    def append_many(self, items: Iterable[tuple[bytes, Sequence[Buffer]]]) -> list[Position]:
+        """Store several objects with as few syncs as can be. After an error none of them is promised."""
+        self._check_writable()
+        return self._append_drafts(self._draft(head, parts) for head, parts in items)
+
+    def append_stream(self, head_factory: Callable[[], bytes], chunks: Iterable[Buffer]) -> Position:
+        """Store one object whose length is not known before it ends.
+
+        ``head_factory`` is called after the last chunk. Where it or ``chunks`` raises, nothing is stored and the
+        error goes on. Memory holds up to ``spool_bytes_min`` of the object.
+        """
+        self._check_writable()
+        beginning: list[bytes] = []
+        length = 0
+        rest = iter(chunks)
+        for chunk in rest:
+            beginning.append(bytes(chunk))
+            length += len(beginning[-1])
+            if length >= self._settings.spool_bytes_min:
+                return self._append_spooled(head_factory, itertools.chain(beginning, rest))
+        return self.append(head_factory(), beginning)
+
+    def read(self, position: Position) -> tuple[bytes, memoryview]:
+        """The head and the object at a position, whoever wrote it, checked.
+
+        Raises
+        ------
+        NotFoundError
+            The record was retired.
+        DamagedError
+            It is not what was written.
+        """
+        return self._reader.read(position)
+
+    def records(
+        self, after: Iterable[Position] = (), *, on_damage: Callable[[LogFinding], None] | None = None
+    ) -> Iterator[Record]:
+        """The records that are not retired, writer by writer and in order.
+
+        Other writers' records are given once they are known to be synced; opened for reading, all valid ones.
+
+        Parameters
+        ----------
+        after
+            Positions of which each stands for its own writer: records up to it are left out.
+        on_damage
+            Called with what cannot be read, which is then left out. Without it the first damage is an error.
+        """
+        return self._reader.records(after, on_damage=on_damage)
+
+    def verify(self) -> Iterator[LogFinding]:
+        """Every fault of every segment and spool file; changes nothing."""
+        return self._reader.verify()
+
+    def retire(self, positions: Iterable[Position]) -> None:
+        """State durably that these records are not needed any more, and free what space that gives.
+
+        They may be any writer's. Positions that are gone already do no harm.
+        """
+        self._check_writable()
+        known = self._reader.known_keys(place_of(position) for position in positions)
+        if known:
+            self._append_drafts(retire_drafts(known))
+        self.collect()
+
+    def collect(self) -> None:
+        """Remove the segments and spool files that nothing needs any more, in every slot that nobody else holds."""
+        own = self._own_slot()
+        with self._reader.turn:
+            self._collect(own)
+            for number in slot_numbers(self._folder):
+                slot = None if number == own.number else try_slot(self._folder, number, self._fs)
+                if slot is not None:
+                    with slot.lock:
+                        self._collect(slot)
+
+    def compact(self) -> list[Move]:
+        """Copy forward what is still needed of this writer's mostly retired segments (J7).
+
+        The caller takes the new positions into its books and then calls ``collect``, which removes the old segments.
+        """
+        own = self._own_slot()
+        moves: list[Move] = []
+        with self._reader.turn:
+            books = self._reader.refresh()
+            for number in segment_numbers(own.folder)[:-1]:
+                ledger = books.ledgers[own.number, number]
+                path = segment_path(own.folder, number)
+                live = books.live(ledger)
+                needed_bytes = sum(entry.place.length for entry in live)
+                if ledger.damage or needed_bytes > _COMPACT_BELOW * path.stat().st_size:
+                    continue
+                statements = sorted(books.needed_statements(ledger))
+                drafts = itertools.chain((self._copy(path, entry) for entry in live), retire_drafts(statements))
+                new = self._append_drafts(drafts)
+                moves += [Move(position_of(entry.place), new[i]) for i, entry in enumerate(live)]
+        return moves
+
+    def close(self) -> None:
+        """Finish the segment and give the slot back; a second call does nothing."""
+        with self._begin_turn:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                if self._active is not None:
+                    self._active.writer.finish()
+            finally:
+                if self._slot is not None:
+                    self._slot.lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start_anew(self) -> None:
+        self._begin_turn = threading.RLock()
+        self._active: _Active | None = None
+        self._reader = JournalReader(self._folder, self._fs, stated_only=not self._read_only)
+
+    def _forget_parent(self) -> None:
+        if self._active is not None:
+            self._active.writer.abandon()
+        self._slot = None  # Its lock was dropped by the fork.
+        self._start_anew()
+
+    def _check_writable(self) -> None:
+        if self._closed:
+            raise InputError("The journal is closed.")
+        if self._read_only:
+            raise ReadOnlyError("The journal was opened for reading. Open the archive for writing.")
+
+    def _own_slot(self) -> Slot:
+        self._check_writable()
+        with self._begin_turn:
+            if self._slot is None:
+                slot = claim_slot(self._folder, self._fs, self._settings)
+                findings = recover_slot(slot, self._fs)
+                for number in slot_numbers(self._folder):
+                    other = None if number == slot.number else try_slot(self._folder, number, self._fs)
+                    if other is not None:
+                        with other.lock:
+                            findings += recover_slot(other, self._fs)
+                self._findings += tuple(findings)
+                self._slot = slot
+            return self._slot
+
+    def _draft(self, head: bytes, parts: Sequence[Buffer]) -> Draft:
+        if sum(memoryview(part).nbytes for part in parts) < self._settings.spool_bytes_min:
+            return draft(Kind.DATA, head, parts)
+        spooled = write_spool(self._own_slot().folder / SPOOL, self._fs, parts)
+        return draft(Kind.SPOOL, head, (spooled.as_bytes(),))
+
+    def _append_spooled(self, head_factory: Callable[[], bytes], chunks: Iterable[Buffer]) -> Position:
+        folder = self._own_slot().folder / SPOOL
+        spooled = write_spool(folder, self._fs, chunks)
+        try:
+            record = draft(Kind.SPOOL, head_factory(), (spooled.as_bytes(),))
+        except BaseException:
+            remove_spooled(folder, self._fs, [spooled.name])
+            raise
+        return self._append_drafts([record])[0]
+
+    def _append_drafts(self, drafts: Iterable[Draft]) -> list[Position]:
+        positions: list[Position] = []
+        ends: dict[SegmentWriter, int] = {}
+        for batch in _batches(drafts, self._settings.group_bytes_max):
+            slot, active, frames = self._write(batch)
+            positions += (
+                position_of(Place(slot, active.number, frame.offset, frame.end - frame.offset)) for frame in frames
+            )
+            ends[active.writer] = frames[-1].end
+        for writer, end in ends.items():
+            writer.wait(end)
+        return positions
+
+    def _write(self, batch: list[Draft]) -> tuple[int, _Active, list[Frame]]:
+        while True:
+            slot = self._own_slot()
+            with self._begin_turn:
+                self._check_writable()
+                active = self._active = self._active or self._begin(slot)
+            frames = active.writer.write(batch)
+            if frames is not None:
+                return slot.number, active, frames
+            with self._begin_turn:
+                if self._active is active:
+                    active.writer.finish()
+                    self._active = None
+
+    def _begin(self, slot: Slot) -> _Active:
+        """Continue the slot's last segment if it is whole and has room, else begin the next."""
+        numbers = segment_numbers(slot.folder)
+        number = numbers[-1] if numbers else 0
+        if numbers:
+            path = segment_path(slot.folder, number)
+            with SegmentReader(path) as reader:
+                mark, nonce, size = reader.last_mark(), reader.nonce, reader.size
+            damaged = {finding.path for finding in self._findings if finding.code == LogFault.DAMAGED}
+            if mark is not None and path not in damaged and size < self._settings.segment_bytes_max:
+                file = self._fs.open_append(path)
+                return _Active(number, self._writer(file, nonce, mark.sequence + 1))
+        path = segment_path(slot.folder, number + 1)
+        nonce = make_segment(path, self._fs, {"log": "journal", "slot": slot.number, "segment": number + 1})
+        return _Active(number + 1, self._writer(self._fs.open_append(path), nonce, 1))
+
+    def _writer(self, file: WritableFile, nonce: bytes, sequence: int) -> SegmentWriter:
+        return SegmentWriter(file, nonce=nonce, sequence=sequence, settings=self._settings)
+
+    def _copy(self, path: Path, entry: Entry) -> Draft:
+        _, content = read_record(path, self._fs, offset=entry.place.offset, length=entry.place.length)
+        origin = Origin(entry.place.segment, entry.place.offset, entry.place.length)
+        return draft(Kind(entry.frame.kind), content.head, (content.body,), origin=origin)
+
+    def _collect(self, slot: Slot) -> None:
+        while True:
+            books = self._reader.refresh()
+            remove_spooled(slot.folder / SPOOL, self._fs, books.unneeded_spool(slot.number))
+            removable = books.removable(slot.number)
+            if not removable:
+                return
+            for ledger in removable:
+                self._fs.remove(segment_path(slot.folder, ledger.number))
+            self._fs.sync_folder(slot.folder)  # Before what these segments made necessary may go as well.
+
+
+def _batches(drafts: Iterable[Draft], bytes_max: int) -> Iterator[list[Draft]]:
+    batch: list[Draft] = []
+    length = 0
+    for record in drafts:
+        if batch and length + record.length > bytes_max:
+            yield batch
+            batch, length = [], 0
+        batch.append(record)
+        length += record.length
+    if batch:
+        yield batch
+
+
+def _forget_parents() -> None:
+    for journal in list(_open):
+        journal._forget_parent()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

@@ -1,0 +1,84 @@
+"""Real series: values against pydicom's own formulas, pictures that show something."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+from imaging_stand_in import read_series, volume_of
+from pydicom.pixels import apply_modality_lut, apply_windowing
+
+from pacscore.imaging import Window, contact_sheet, slice_sheet, three_planes
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def sorted_datasets(folder):
+    datasets = [pydicom.dcmread(path) for path in folder.iterdir()]
+    return sorted(datasets, key=lambda ds: float(ds.ImagePositionPatient[2]))
+
+
+def test_pet_is_rescaled_slice_by_slice(data):
+    folder = data / "series" / "sts003-pet"
+    volume = read_series(folder)
+    assert volume.rescale.slopes.shape == (51,)
+    wanted = np.stack([apply_modality_lut(ds.pixel_array, ds) for ds in sorted_datasets(folder)])
+    np.testing.assert_allclose(volume.modality(), wanted, rtol=1e-6)
+    assert volume.rescale.unit == "GML"
+
+
+def test_bits_above_bits_stored_are_dropped(data):
+    # 29 pixels of this CT exceed its 12 Bits Stored; pydicom keeps them, dcm2niix and PS3.5 8.1.1 do not.
+    folder = data / "series" / "ct-headneck-90"
+    volume = read_series(folder)
+    words = np.stack([ds.pixel_array for ds in sorted_datasets(folder)])
+    stored = volume.array()
+    assert (np.count_nonzero(stored != words), stored.max()) == (29, 4095)
+    np.testing.assert_array_equal(stored, words & 0xFFF)
+    np.testing.assert_array_equal(volume.modality(), (words & 0xFFF).astype(np.float32) - 1024)
+
+
+@pytest.mark.parametrize("name", ["ct-tilt-irregular-ge", "mr-dwi-ge", "mr-fmri-philips"])
+def test_windows_are_pydicoms_to_one_grey_level(data, name):
+    for path in sorted((data / "series" / name).iterdir())[:3]:
+        dataset = pydicom.dcmread(path)
+        image = volume_of([dataset]).frame(0)
+        values = apply_modality_lut(dataset.pixel_array, dataset)
+        wanted = apply_windowing(values, dataset).astype(np.float64)
+        # pydicom's output range is that of the stored bits (rescaled): bring both to 0..255.
+        low, high = image.window.limits()
+        inside = (values > low) & (values <= high)
+        wanted = (wanted - wanted.min()) / (wanted.max() - wanted.min()) * 255
+        if inside.any() and (values > high).any() and (values <= low).any():
+            assert np.abs(image.display() - wanted).max() <= 1
+
+
+def test_monochrome1_is_shown_inverted(data):
+    dataset = pydicom.dcmread(data / "single" / "highdicom" / "dx_image.dcm")
+    image = volume_of([dataset]).frame(0)
+    assert image.photometric == "MONOCHROME1"
+    values = image.array.reshape(-1)
+    dark, bright = values.argmax(), values.argmin()
+    shown = image.display().reshape(-1)
+    assert shown[dark] < shown[bright]
+
+
+def test_pictures_of_real_series_show_something(data, tmp_path):
+    volumes = [read_series(data / "series" / name) for name in ("sts003-ct", "sts003-pet", "sts003-mr-t1")]
+    for number, picture in enumerate([contact_sheet(volumes), *map(slice_sheet, volumes), *map(three_planes, volumes)]):
+        assert picture.array.std() > 20
+        picture.save(tmp_path / f"{number}.png")
+
+
+def test_head_is_up_and_front_is_left_in_pictures_of_a_supine_head(data):
+    volume = read_series(data / "series" / "ct-headneck-90")
+    bone = Window(500, 600)
+    axial, coronal, sagittal = (
+        np.asarray(volume.plane(name, index).picture(window=bone), np.float64)
+        for name, index in (("axial", 60), ("coronal", 256), ("sagittal", 256))
+    )
+    # The table lies below the head in axial and to the right in sagittal; the skull is in the upper half of coronal.
+    assert axial[330:].sum() > 0
+    rows = np.arange(coronal.shape[0])
+    assert (coronal.sum(1) * rows).sum() / coronal.sum() < coronal.shape[0] / 2
+    assert np.flatnonzero(sagittal.max(0) > 128).max() > 300
