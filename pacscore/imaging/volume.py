@@ -73,10 +73,9 @@ class Volume:
     def __post_init__(self) -> None:
         spatial = len(self.source.shape) - len(self.axes)
         if spatial not in {3, 4}:
-            raise InputError(
-                f"{len(self.source.shape)} array axes with {len(self.axes)} extra ones leave {spatial}: "
-                "(slice, row, column) are 3, with samples 4."
-            )
+            raise InputError(f"{spatial} array axes remain beside {len(self.axes)}: (slice, row, column[, sample]).")
+        if spatial == 4 and self.presentation.photometric in MONOCHROME:
+            raise InputError(f"{self.presentation.photometric} has one sample: name the first axis in axes.")
         for axis, length in zip(self.axes, self.source.shape, strict=False):
             if len(axis.values) != length:
                 raise InputError(f"Axis {axis.name} has {len(axis.values)} values but length {length}.")

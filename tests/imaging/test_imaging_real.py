@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
-from imaging_stand_in import read_series, volume_of
+from imaging_stand_in import document_of, read_series, volume_of
 from pydicom.pixels import apply_modality_lut, apply_windowing
 
-from pacscore.imaging import Window, contact_sheet, slice_sheet, three_planes
+from pacscore.imaging import Window, contact_sheet, read_attributes, slice_sheet, three_planes
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -82,3 +82,25 @@ def test_head_is_up_and_front_is_left_in_pictures_of_a_supine_head(data):
     rows = np.arange(coronal.shape[0])
     assert (coronal.sum(1) * rows).sum() / coronal.sum() < coronal.shape[0] / 2
     assert np.flatnonzero(sagittal.max(0) > 128).max() > 300
+
+
+def test_functional_groups_of_a_real_enhanced_object_speak_for_their_frames(data):
+    dataset = pydicom.dcmread(next((data / "series" / "mr-enhanced-b0-philips").iterdir()))
+    document = document_of(dataset)
+    found = read_attributes([(document, frame) for frame in range(dataset.NumberOfFrames)])
+    wanted = [
+        (group.PixelValueTransformationSequence[0].RescaleSlope, group.FrameVOILUTSequence[0].WindowWidth)
+        for group in dataset.PerFrameFunctionalGroupsSequence
+    ]
+    # Half magnitude, half a field map with another slope, intercept and window.
+    assert len(set(wanted)) > 1
+    assert found.rescale.slopes.tolist() == [float(slope) for slope, _ in wanted]
+    assert [windows[0].width for windows in found.presentation.windows] == [float(width) for _, width in wanted]
+
+
+def test_dose_grids_are_scaled_to_their_own_unit(data):
+    dataset = pydicom.dcmread(data / "single" / "pydicom" / "rtdose_1frame.dcm")
+    volume = volume_of([dataset])
+    assert volume.rescale.unit == dataset.DoseUnits == "RELATIVE"
+    wanted = dataset.pixel_array * float(dataset.DoseGridScaling)
+    np.testing.assert_allclose(volume.modality()[0], wanted, rtol=1e-6)

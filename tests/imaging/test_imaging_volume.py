@@ -210,8 +210,10 @@ def test_parts_that_contradict_each_other_are_refused(array):
         make(array, presentation=Presentation(windows=((), ())))
     with pytest.raises(InputError, match="Axis time"):
         make(array[np.newaxis], axes=(Axis("time", (1.0, 2.0)),))
-    with pytest.raises(InputError, match="leave 2"):
+    with pytest.raises(InputError, match="2 array axes"):
         make(array[0])
+    with pytest.raises(InputError, match="one sample"):
+        make(array[np.newaxis])
     with pytest.raises(InputError, match="High Bit"):
         make(array, stored=StoredFormat(16, 16, signed=True))
     with pytest.raises(InputError, match="Pixel Representation"):
