@@ -77,7 +77,10 @@ def walk_alone(context: Context) -> Measured:
 
     timed = alternate({"ours": ours, "pydicom": theirs}, rounds=context.rounds)
     value = timed.ratio("pydicom", "ours")
-    return Measured(*value, f"{timed.median('ours') / len(data) * 1e6:.1f} µs a header; pydicom {timed.median('pydicom') / len(data) * 1e6:.0f} µs")
+    return Measured(
+        *value,
+        f"{timed.median('ours') / len(data) * 1e6:.1f} µs a header; pydicom {timed.median('pydicom') / len(data) * 1e6:.0f} µs",
+    )
 
 
 @row("core.header", must=8, aim=13, peers=("pydicom",))
@@ -183,7 +186,10 @@ def durable_receive(context: Context) -> Measured:
 
     timed = alternate({"ours": ours, "plain": plain}, rounds=context.rounds, before=clear)
     value = timed.ratio("plain", "ours")
-    return Measured(*value, f"{total / timed.median('ours') / 1e6:.0f} MB/s; {len(data) / max(1, context.shared['syncs']):.1f} acknowledgements a sync")
+    return Measured(
+        *value,
+        f"{total / timed.median('ours') / 1e6:.0f} MB/s; {len(data) / max(1, context.shared['syncs']):.1f} acknowledgements a sync",
+    )
 
 
 def _peer_reads(context: Context, box: tuple[slice, ...]) -> dict[str, Any]:
@@ -224,7 +230,9 @@ def _against_peers(context: Context, box: tuple[slice, ...]) -> Measured:
         assert np.array_equal(np.asarray(read()).reshape(expected.shape), expected), name
     timed = alternate(readers, rounds=context.rounds if context.quick else 15)
     best = timed.fastest(*(name for name in readers if name != "ours"))
-    return Measured(*timed.ratio(best, "ours"), f"{timed.median('ours') * 1e3:.2f} ms; {best} {timed.median(best) * 1e3:.2f} ms")
+    return Measured(
+        *timed.ratio(best, "ours"), f"{timed.median('ours') * 1e3:.2f} ms; {best} {timed.median(best) * 1e3:.2f} ms"
+    )
 
 
 def _full(box: tuple[slice, ...], shape: tuple[int, ...]) -> tuple[slice, ...]:
@@ -245,7 +253,10 @@ def volume_npload(context: Context) -> Measured:
     path = context.scratch / "volume.npy"
     np.save(path, volume.array())
     timed = alternate({"ours": volume.array, "npload": lambda: np.load(path)}, rounds=context.rounds + 6)
-    return Measured(*timed.ratio("ours", "npload"), f"{timed.median('ours') * 1e3:.1f} ms; np.load {timed.median('npload') * 1e3:.1f} ms")
+    return Measured(
+        *timed.ratio("ours", "npload"),
+        f"{timed.median('ours') * 1e3:.1f} ms; np.load {timed.median('npload') * 1e3:.1f} ms",
+    )
 
 
 @row("core.volume-files", must=6, aim=12, peers=("SimpleITK",))
@@ -328,7 +339,9 @@ def instance_bytes(context: Context) -> Measured:
         start = time.perf_counter()
         archive.instance(uid).bytes()
         milliseconds.append((time.perf_counter() - start) * 1e3)
-    return Measured(*spread(milliseconds), f"99th percentile {sorted(milliseconds)[int(0.99 * len(milliseconds))]:.1f} ms")
+    return Measured(
+        *spread(milliseconds), f"99th percentile {sorted(milliseconds)[int(0.99 * len(milliseconds))]:.1f} ms"
+    )
 
 
 def _manifest_series(context: Context) -> list[Path]:
@@ -336,7 +349,11 @@ def _manifest_series(context: Context) -> list[Path]:
     found = []
     for line in (context.data / "MANIFEST.tsv").read_text("utf-8").splitlines()[1:]:
         cells = line.split("\t")
-        if cells[1] == "series" and cells[2] in {"CT", "MR"} and cells[5] in {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}:
+        if (
+            cells[1] == "series"
+            and cells[2] in {"CT", "MR"}
+            and cells[5] in {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1"}
+        ):
             found.append(context.data / cells[0])
     if not found:
         raise Missing(f"series of the manifest in {context.data}")
@@ -349,7 +366,9 @@ def _size(context: Context, strategy: str) -> Measured:
     shutil.rmtree(archive, ignore_errors=True)
     with pacscore.create(archive, strategy=strategy) as made:
         made.ingest(*folders)
-    stored = int(subprocess.run(["du", "-sb", str(archive)], check=True, capture_output=True, text=True).stdout.split()[0])
+    stored = int(
+        subprocess.run(["du", "-sb", str(archive)], check=True, capture_output=True, text=True).stdout.split()[0]
+    )
     original = sum(map(_bytes, folders))
     value = 100 * stored / original
     return Measured(value, value, value, f"{stored / 1e6:.1f} of {original / 1e6:.1f} MB")
@@ -448,7 +467,9 @@ def ingest_memory(context: Context) -> Measured:
         "with pacscore.create(sys.argv[1]) as archive: archive.ingest(sys.argv[2])\n"
         "print(peak / 1024)\n"
     )
-    result = subprocess.run([sys.executable, "-c", code, str(archive), str(folder)], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(archive), str(folder)], check=True, capture_output=True, text=True
+    )
     value = float(result.stdout.split()[-1]) * 1.048576
     shutil.rmtree(archive, ignore_errors=True)
     return Measured(value, value, value, f"{_bytes(folder) / 1e9:.2f} GB series")

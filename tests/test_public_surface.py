@@ -9,7 +9,19 @@ import pytest
 
 import pacscore
 
-HEAVY = {"numba", "zarr", "dask", "pynetdicom", "pydicom", "sqlalchemy", "numpy", "numcodecs", "PIL", "imagecodecs", "tensorstore"}
+HEAVY = {
+    "numba",
+    "zarr",
+    "dask",
+    "pynetdicom",
+    "pydicom",
+    "sqlalchemy",
+    "numpy",
+    "numcodecs",
+    "PIL",
+    "imagecodecs",
+    "tensorstore",
+}
 NAMES = [
     "AmbiguousError", "Archive", "DamagedError", "Image", "IngestReport", "Instance", "InvalidDicomError",
     "NotFoundError", "PacscoreError", "Receipt", "Selection", "Series", "Settings", "UndecodableError", "Volume",

@@ -119,9 +119,7 @@ def _quarantine(session: Session, look: Look, tally: _Tally) -> None:
     tally.quarantined.append(LeftOut(str(look.source.path), look.reason))
 
 
-def _batches(
-    session: Session, groups: dict[str, list[Candidate]]
-) -> Iterator[list[tuple[str, list[Candidate]]]]:
+def _batches(session: Session, groups: dict[str, list[Candidate]]) -> Iterator[list[tuple[str, list[Candidate]]]]:
     """Series to be sealed together: a large one alone, small ones until a pack is full."""
     settings = session.settings
     pack: list[tuple[str, list[Candidate]]] = []

@@ -17,8 +17,6 @@ from pacscore.geometry import Axis, Stack, StackGeometry, Verdict
 from pacscore.imaging.attributes import StackAttributes
 from pacscore.imaging.records import attributes_from_record, attributes_record
 
-_MIXED = "mixed"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StackRecord:
@@ -146,11 +144,9 @@ class SeriesRecord:
 
     @property
     def verdict(self) -> str:
-        """Of the series: ``regular`` when all its volume stacks are; the one verdict they share; else ``mixed``."""
-        verdicts = {stack.geometry.verdict for stack in self.stacks if stack.kind == "volume"}
-        if not verdicts:
-            return Verdict.NONE.value
-        return verdicts.pop().value if len(verdicts) == 1 else _MIXED
+        """Of the series: ``regular`` when all its volume stacks are, else the first of theirs in precedence."""
+        verdicts = [stack.geometry.verdict for stack in self.stacks if stack.kind == "volume"]
+        return min(verdicts, key=lambda verdict: verdict.rank, default=Verdict.NONE).value
 
     @property
     def frame_count(self) -> int:
@@ -212,6 +208,8 @@ def ome_of(record: StackRecord) -> dict[str, Any] | None:
             axis["type"] = "time"
     return {
         "axes": [*others, *space],
-        "coordinateTransformations": [{"type": "scale", "scale": [1.0] * len(others) + [float(s or 1.0) for s in spacing]}],
+        "coordinateTransformations": [
+            {"type": "scale", "scale": [1.0] * len(others) + [float(s or 1.0) for s in spacing]}
+        ],
         "name": record.kind,
     }

@@ -20,14 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pacscore.archive.candidates import Candidate
-from pacscore.archive.planning import plan_series
-from pacscore.archive.session import Commit, Session, commits_of
+from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
+from pacscore.archive.session import Session, commits_of
 from pacscore.archive.sources import JournalSource, SealedSource
-from pacscore.catalog.attributes import CATALOG_KEYWORDS
-from pacscore.errors import NotFoundError, ProofError, RetryError
-from pacscore.store.events import Event
-from pacscore.store.positions import Position
+from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
+from pacscore.store.events import Event, EventPosition
 from pacscore.store.plan import SeriesPlan, StagedGeneration
+from pacscore.store.positions import Position
 from pacscore.store.strategy import Strategy
 from pacscore.store.writer import stage_generation
 
@@ -184,7 +183,9 @@ def with_hash(candidate: Candidate) -> Candidate:
     """The candidate with the SHA-256 of its data set, taken now if it is not known."""
     if candidate.sha256 is not None:
         return candidate
-    return replace(candidate, sha256=hashlib.sha256(memoryview(candidate.source.read())[_prefix_length(candidate) :]).digest())
+    return replace(
+        candidate, sha256=hashlib.sha256(memoryview(candidate.source.read())[_prefix_length(candidate) :]).digest()
+    )
 
 
 def prefix_of(candidate: Candidate) -> bytes:
@@ -204,7 +205,7 @@ def _plan(session: Session, gathered: Gathered, strategy: Strategy) -> tuple[Ser
         parent=gathered.parent,
         strategy=strategy,
         settings=session.settings,
-        wanted=CATALOG_KEYWORDS,
+        wanted=SERIES_ROW_KEYWORDS,
     )
 
 
@@ -232,7 +233,7 @@ def _check_hashes(staged: StagedGeneration, plans: Sequence[tuple[SeriesPlan, li
 
 
 def _commit(
-    session: Session, staged: StagedGeneration, plans: Sequence[SeriesPlan], target: str, snapshot: str | None
+    session: Session, staged: StagedGeneration, plans: Sequence[SeriesPlan], target: str, snapshot: EventPosition | None
 ) -> bool:
     """Publish and commit if every head is still where the plans found it (E1); say whether they were."""
     parts = [
@@ -252,7 +253,11 @@ def _commit(
         session.filesystem.sync_folder(path.parent)
         return True
 
-    return session.events.append(publish_if_current, event, after=snapshot) is not None
+    try:
+        session.events.append(publish_if_current, event, after=snapshot)
+    except ChangedError:
+        return False
+    return True
 
 
 def _make_folders(session: Session, folder: Path) -> None:

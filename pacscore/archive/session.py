@@ -20,9 +20,10 @@ from shutil import copyfile
 from typing import Any
 
 from pacscore.archive.layout import Layout
-from pacscore.archive.received import received_row
+from pacscore.archive.received import read_row
 from pacscore.archive.records import SeriesRecord
 from pacscore.archive.staging import Staging
+from pacscore.archive.turns import Receiving
 from pacscore.catalog import Catalog, InstanceColumns, ReceivedRow, SeriesRow
 from pacscore.errors import FormatVersionError, NotFoundError, ReadOnlyError
 from pacscore.filesystem import FileSystem
@@ -87,6 +88,7 @@ class Session:
         self.journal = Journal.open(layout.journal, filesystem, settings, read_only=read_only)
         self.catalog = self._open_catalog()
         self.staging = Staging(layout.staging, filesystem)
+        self.receiving = Receiving(self.catalog)
 
     def close(self) -> None:
         """Close every part; a second call does nothing."""
@@ -144,6 +146,12 @@ class Session:
 
     # Following the log.
 
+    def refresh(self) -> None:
+        """Let a private catalog catch up; the archive's own is kept current by its writers."""
+        if self._private is not None:
+            self.follow()
+            self.follow_journal()
+
     def follow(self) -> None:
         """Bring the catalog up to the end of the event log.
 
@@ -179,9 +187,7 @@ class Session:
         """The journal positions whose objects the generation holds."""
         waiting = self.catalog.received(key)
         held = _identities(generation.manifest) if waiting else set()
-        return [
-            row.position for row in waiting if (row.sop_instance_uid, row.digest, row.transfer_syntax_uid) in held
-        ]
+        return [row.position for row in waiting if (row.sop_instance_uid, row.digest, row.transfer_syntax_uid) in held]
 
     def follow_journal(self) -> None:
         """Bring the catalog's rows of received objects in line with the journal's records.
@@ -191,7 +197,8 @@ class Session:
         known = self.catalog.journal_positions()
         missing = [position for position in self.journal.positions() if position not in known]
         for start in range(0, len(missing), _APPLY_BATCH):
-            rows, sealed = [], []
+            rows: list[ReceivedRow] = []
+            sealed: list[ReceivedRow] = []
             for position in missing[start : start + _APPLY_BATCH]:
                 row = self._received_row(position)
                 if row is not None:
@@ -205,7 +212,7 @@ class Session:
             head, body = self.journal.read(Position(position))
         except NotFoundError:  # Retired by another process since.
             return None
-        return received_row(json.loads(head), bytes(body), position, self.settings)
+        return read_row(json.loads(head), bytes(body), position, self.settings)
 
     def _is_sealed(self, row: ReceivedRow) -> bool:
         """Whether a record's object is in the head of its series: a crash came between commit and retire."""
@@ -216,6 +223,16 @@ class Session:
         return identity in _identities(self.generation(locator).manifest)
 
     # The catalog.
+
+    def renew_catalog(self) -> None:
+        """Put an empty catalog in the place of the one there is."""
+        self.catalog.close()
+        for suffix in ("", "-wal", "-shm"):
+            path = Path(f"{self.layout.catalog}{suffix}")
+            if path.exists():
+                self.filesystem.remove(path)
+        self.catalog = self._open_catalog()
+        self.receiving = Receiving(self.catalog)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:

@@ -183,6 +183,11 @@ class Catalog:
             rows = connection.exec_driver_sql("SELECT name, token FROM position").fetchall()
         return {str(name): str(token) for name, token in rows}
 
+    def journal_positions(self) -> set[str]:
+        """The positions of all instances that are known to lie in the journal."""
+        with self._reading() as connection:
+            return {position for (position,) in connection.exec_driver_sql("SELECT position FROM journal_instance")}
+
     def lookup(self, sop_instance_uid: str) -> tuple[Location, ...]:
         """Where an instance lies: every version of it, in every series; empty when it is not here."""
         return self.lookup_many([sop_instance_uid])[sop_instance_uid]

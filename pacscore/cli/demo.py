@@ -22,7 +22,8 @@ EPILOG = "Examples: pacscore demo   ·   pacscore demo ~/my_dicom --out /tmp/loo
 
 def run(
     path: Annotated[
-        Path | None, typer.Argument(help="Folder of DICOM files; left out: the images that come along.", show_default=False)
+        Path | None,
+        typer.Argument(help="Folder of DICOM files; left out: the images that come along.", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the archive, pictures and export.")] = Path("pacscore-demo"),
     as_json: AsJson = False,
