@@ -60,7 +60,7 @@ class ObjectPlan:
     pad : int
         ARRAY: bytes of the pixel value behind its last word.
     fragments
-        ENCAPSULATED: the frames, relative to the pixel value.
+        ENCAPSULATED: the frames, relative to the pixel value; None where they cannot be told apart.
     source : str
         Where it came from, for reports the caller asked for; never in messages.
     """

@@ -1,0 +1,149 @@
+"""A container of named columns and JSON texts: the outer form of a manifest.
+
+    offset  bytes  content
+    0       8      "pacscman"
+    8       4      format version, little-endian like all numbers here
+    12      4      D, the bytes of the directory
+    16      D      directory: JSON, UTF-8: [[name, type, count, offset, stored bytes, codec, CRC32C], …]
+    16 + D  4      CRC32C of all bytes before
+    …              the sections; offsets count from the first byte of the container
+
+``type`` is ``json`` or the NumPy name of a little-endian number (``i8``, ``u4``, ``u2``, ``u1``); ``count`` is the
+number of bytes of the text, or of numbers. ``codec`` is ``raw`` or ``zstd``; the CRC32C is of the stored bytes. Unknown
+sections are ignored, so that a later minor version may add some.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.errors import DamagedError, FormatVersionError
+from pacscore.store.compression import compress, decompress
+
+MAGIC = b"pacscman"
+VERSION = 1
+HEAD = struct.Struct("<8sLL")
+COMPRESS_BYTES_MIN = 256
+
+Value = Mapping[str, Any] | list[Any] | NDArray[Any]
+
+
+class Section(NamedTuple):
+    """One entry of the directory."""
+
+    name: str
+    type: str
+    items: int
+    offset: int
+    stored: int
+    codec: str
+    crc32c: int
+
+
+def write_sections(values: Mapping[str, Value]) -> bytes:
+    """The container of these values, in this order."""
+    bodies: list[bytes] = []
+    entries: list[list[Any]] = []
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            kind = f"{value.dtype.kind}{value.dtype.itemsize}"
+            raw, count = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes(), value.size
+        else:
+            raw = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+            kind, count = "json", len(raw)
+        stored, codec = raw, "raw"
+        if len(raw) >= COMPRESS_BYTES_MIN:
+            smaller = compress(raw)
+            if len(smaller) < len(raw):
+                stored, codec = smaller, "zstd"
+        bodies.append(stored)
+        entries.append([name, kind, count, 0, len(stored), codec, google_crc32c.value(stored)])
+    # The directory's length depends on the offsets it states: they are given a fixed width by counting from a bound.
+    start = HEAD.size + len(json.dumps(entries, separators=(",", ":"))) + 12 * len(entries) + 4
+    position = start
+    for entry in entries:
+        entry[3] = position
+        position += entry[4]
+    directory = json.dumps(entries, separators=(",", ":")).encode()
+    directory += b" " * (start - 4 - HEAD.size - len(directory))
+    head = HEAD.pack(MAGIC, VERSION, len(directory)) + directory
+    return b"".join([head, google_crc32c.value(head).to_bytes(4, "little"), *bodies])
+
+
+class SectionReader:
+    """Reads sections on demand, each checked by its CRC32C."""
+
+    def __init__(self, data: bytes) -> None:
+        """Read the directory.
+
+        Raises
+        ------
+        DamagedError
+            The container is cut or its directory differs from its CRC32C.
+        FormatVersionError
+            A newer version wrote it.
+        """
+        self._data = data
+        self._sections = {section.name: section for section in _read_head(data)}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._sections
+
+    def names(self) -> list[str]:
+        """All sections that are there."""
+        return list(self._sections)
+
+    def check(self, name: str) -> None:
+        """Read a section and raise ``DamagedError`` where it differs from its CRC32C or length."""
+        section = self._sections[name]
+        size = 1 if section.type == "json" else np.dtype(section.type).itemsize
+        self._raw(section, section.items * size)
+
+    def column(self, name: str) -> NDArray[Any]:
+        """A column of numbers, native order, read-only."""
+        section = self._sections[name]
+        if section.type == "json":
+            raise DamagedError(f"Section {name!r} of a manifest is not a column.")
+        dtype = np.dtype(f"<{section.type}")
+        column = np.frombuffer(self._raw(section, section.items * dtype.itemsize), dtype)
+        return column.astype(dtype.newbyteorder("="), copy=False)
+
+    def text(self, name: str) -> Any:
+        """A JSON value."""
+        section = self._sections[name]
+        return json.loads(self._raw(section, section.items))
+
+    def _raw(self, section: Section, length: int) -> bytes:
+        stored = self._data[section.offset : section.offset + section.stored]
+        if len(stored) != section.stored or google_crc32c.value(stored) != section.crc32c:
+            raise DamagedError(
+                f"Section {section.name!r} of a manifest is damaged. Run verify and restore the generation.",
+                offset=section.offset,
+            )
+        raw = decompress(stored, length) if section.codec == "zstd" else stored
+        if len(raw) != length:
+            raise DamagedError(f"Section {section.name!r} of a manifest has a wrong length.", offset=section.offset)
+        return raw
+
+
+def _read_head(data: bytes) -> list[Section]:
+    if len(data) < HEAD.size or data[: len(MAGIC)] != MAGIC:
+        raise DamagedError("A manifest does not begin like one. Run verify and restore the generation.", offset=0)
+    _, version, length = HEAD.unpack_from(data)
+    if version > VERSION:
+        raise FormatVersionError(
+            f"A generation has format {version}; this pacscore reads up to {VERSION}. Install a newer one.",
+            expected=VERSION,
+            found=version,
+        )
+    end = HEAD.size + length
+    if len(data) < end + 4 or google_crc32c.value(data[:end]) != int.from_bytes(data[end : end + 4], "little"):
+        raise DamagedError("The directory of a manifest is damaged. Run verify and restore the generation.", offset=0)
+    return [Section(*entry) for entry in json.loads(data[HEAD.size : end])]
