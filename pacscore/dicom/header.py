@@ -3,7 +3,7 @@
 H1  Bytes are looked at when asked for, never before; a value is decoded once per header.
 H2  Where a tag occurs twice in one data set, which PS3.5 7.1 forbids, the first one counts, everywhere.
 
-Measured on a 137-element CT header: 63 attributes in 20 µs, a third of which is finding their rows.
+Measured: 66 attributes of a 138-element MR header in 25 µs, 8 of them for finding rows; the whole document in 85 µs.
 """
 
 from __future__ import annotations
