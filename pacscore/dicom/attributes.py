@@ -1,8 +1,8 @@
 """What the instances of a series have in common, and by what they differ.
 
 A series' document holds its constant attributes once; those that vary are looked up in each instance's header. Hundreds
-of headers of thousands of bytes are compared raw, by a kernel, and only the first is decoded: 208 headers of 130
-elements take 0.6 ms, where decoding all of them would take 30 ms.
+of headers of thousands of bytes are compared raw, by a kernel, and only the first is decoded: 208 headers of 138
+elements take 0.2 ms, where decoding all of them takes 18 ms.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import mmap
 import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from reference import compare as reference
 from pacscore.dicom.attributes import Header, constants_and_varying
 from pacscore.dicom.elements import walk
 from pacscore.dicom.header import Scanned
+from pacscore.dicom.reading import REMEMBERED_MAX
 from pacscore.dicom.scan import scan
 from pacscore.errors import InputError, PacscoreError
 from pacscore.kernels import compare as kernels
@@ -228,6 +232,37 @@ def test_damaged_headers_never_make_a_document_fail(random: Any) -> None:
             continue
         for key in header.document():
             header.get(key)
+
+
+def test_many_threads_read_the_same_as_one(data: Path) -> None:
+    headers = headers_below(data / "single" / "pydicom")
+    expected = [repr(header.document()) for header in headers]
+
+    def read(_: int) -> list[str]:
+        return [repr(Header(header.data, header.elements).document()) for header in headers]
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(read, range(8)):
+            assert found == expected
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    for number in range(3 * REMEMBERED_MAX):
+        header = header_of(
+            (IDENTIFIER, "LO", f"{number:08}".encode()), (0x00090000 | number % 30_000 + 0x1000, "LO", b"x ")
+        )
+        assert header.get("PatientID") == f"{number:08}"
+        assert len(header.document()) == 2
+    elements = header.reading.elements.values()
+    assert len(elements) + sum(len(element.remembered) for element in elements) <= REMEMBERED_MAX
+
+
+def test_importing_the_room_loads_no_heavy_library() -> None:
+    program = (
+        "import sys, pacscore.dicom.attributes; print({'pydicom', 'numba', 'zarr', 'imagecodecs'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 # What a series has in common.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacscore.dicom.charsets import DEFAULT, fold, parse_character_set
@@ -133,6 +133,7 @@ def test_spellings_that_occur_are_understood(term: bytes) -> None:
     assert parse_character_set(term).decode(b"\xe9") == "é"
 
 
+@settings(deadline=None)
 @given(st.sampled_from(TERMS), st.binary(max_size=60), st.sampled_from(["", "\\", NAMES]))
 def test_no_bytes_make_decoding_fail(term: bytes, raw: bytes, delimiters: str) -> None:
     assert isinstance(parse_character_set(term).decode(raw, delimiters=delimiters), str)
@@ -141,6 +142,7 @@ def test_no_bytes_make_decoding_fail(term: bytes, raw: bytes, delimiters: str) -
 ESCAPES = [b"(B", b"(J", b"$B", b"$(D", b")I", b"-A", b"-L", b"$)C", b"$)A", b"$)", b""]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(ESCAPES), st.binary(max_size=8)), max_size=6), st.binary(max_size=20))
 def test_no_escape_sequences_make_decoding_fail(parts: list[tuple[bytes, bytes]], term: bytes) -> None:
     raw = b"".join(b"\x1b" + escape + text for escape, text in parts)
@@ -148,6 +150,7 @@ def test_no_escape_sequences_make_decoding_fail(parts: list[tuple[bytes, bytes]]
     assert "\x1b" not in text or not parse_character_set(term).extensible
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("AZ azあんア漢字亜ｱｶﾞ"), max_size=12), max_size=4), st.sampled_from("^="))
 def test_japanese_as_pydicom_writes_it_decodes(parts: list[str], delimiter: str) -> None:
     charset = pytest.importorskip("pydicom.charset")
@@ -159,11 +162,13 @@ def test_japanese_as_pydicom_writes_it_decodes(parts: list[str], delimiter: str)
     assert parse_character_set(terms).decode(raw, delimiters=NAMES) == delimiter.join(parts)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_folding_does_not_see_case_or_composition(text: str) -> None:
     assert fold(unicodedata.normalize("NFD", text)) == fold(text)

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pacscore.dicom.charsets import CharacterSet
@@ -128,6 +128,7 @@ def test_pixel_representation_decides_between_us_and_ss() -> None:
     assert decode("US/OW", b"\xff\xff", signed=True) == 65535
 
 
+@settings(deadline=None)
 @given(st.sampled_from(ALL), st.binary(max_size=40), st.booleans(), st.booleans())
 def test_no_bytes_make_decoding_fail(vr: str, raw: bytes, little_endian: bool, signed: bool) -> None:
     value = decode(vr, raw, little_endian=little_endian, signed=signed)
