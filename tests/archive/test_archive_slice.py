@@ -90,9 +90,7 @@ def test_promise_5_a_rebuilt_catalog_equals_the_one_it_replaces(
 
 
 @pytest.mark.parametrize("name", ["ct-headneck-90", "sts003-ct", "sts003-pet", "mr-hitachi-4", "mr-t1-rle-4"])
-def test_volumes_equal_the_stacked_files(
-    filled: tuple[pacscore.Archive, IngestReport], data: Path, name: str
-) -> None:
+def test_volumes_equal_the_stacked_files(filled: tuple[pacscore.Archive, IngestReport], data: Path, name: str) -> None:
     archive, _ = filled
     slices = [pydicom.dcmread(path) for path in _files(data / "series" / name)]
     series = archive.series(slices[0].SeriesInstanceUID)
@@ -121,7 +119,14 @@ def test_frames_equal_those_of_pydicom(filled: tuple[pacscore.Archive, IngestRep
         try:
             expected = pydicom.pixels.pixel_array(path, raw=True, index=0)
             instance = archive.instance(each.SOPInstanceUID)
-        except (ValueError, AttributeError, NotImplementedError, RuntimeError, pacscore.AmbiguousError, pacscore.NotFoundError):
+        except (
+            ValueError,
+            AttributeError,
+            NotImplementedError,
+            RuntimeError,
+            pacscore.AmbiguousError,
+            pacscore.NotFoundError,
+        ):
             continue
         if instance.bytes() != path.read_bytes():
             continue  # Another version of the same UID is the current one.
@@ -156,13 +161,18 @@ def _everything(archive: pacscore.Archive) -> dict[str, object]:
     found: dict[str, object] = {}
     for row in archive.find("series"):
         series = archive.series(row["SeriesInstanceUID"], row["StudyInstanceUID"])
-        arrays = [hashlib.sha256(series.volume(number).array().tobytes()).hexdigest() for number in range(len(series.stacks))]
+        arrays = [
+            hashlib.sha256(series.volume(number).array().tobytes()).hexdigest() for number in range(len(series.stacks))
+        ]
         found[row["SeriesInstanceUID"]] = (
             row,
             arrays,
             [str(stack.geometry.as_dict()) for stack in series.stacks],
             {each.sop_instance_uid: hashlib.sha256(each.bytes()).hexdigest() for each in series.instances},
-            sorted(str(instance_row) for instance_row in archive.find("instance", SeriesInstanceUID=row["SeriesInstanceUID"])),
+            sorted(
+                str(instance_row)
+                for instance_row in archive.find("instance", SeriesInstanceUID=row["SeriesInstanceUID"])
+            ),
         )
     return found
 
