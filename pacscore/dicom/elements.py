@@ -47,7 +47,7 @@ class NeedMore(Exception):
         self.at_least = at_least
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ElementTable:
     """One row per element, in file order; the elements of a sequence's items follow the row of the sequence.
 

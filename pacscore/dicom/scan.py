@@ -68,7 +68,7 @@ class PixelPlace:
     delimited: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scan:
     """What a scan found.
 

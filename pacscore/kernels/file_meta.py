@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels.unchecked_bytes import (
@@ -19,6 +18,8 @@ from pacscore.kernels.unchecked_bytes import (
     SHORT_HEADER,
     UNDEFINED,
     VALUE_OVERRUN,
+    Bytes,
+    Integers,
     read_header,
     read_tag,
     read_u16,
@@ -27,9 +28,7 @@ from pacscore.kernels.unchecked_bytes import (
 
 
 @kernel
-def read_meta_into(
-    data: NDArray[np.uint8], start: int, total: int, found: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def read_meta_into(data: Bytes, start: int, total: int, found: Integers, state: Integers) -> int:
     """Find the end of the File Meta Information, and the values of its elements 0002, 0003 and 0010.
 
     data : (size,) uint8

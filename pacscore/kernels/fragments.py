@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels.unchecked_bytes import (
@@ -21,13 +20,15 @@ from pacscore.kernels.unchecked_bytes import (
     UNDEFINED,
     UNDELIMITED,
     VALUE_OVERRUN,
+    Bytes,
+    Integers,
     read_length,
     read_tag,
 )
 
 
 @kernel
-def skip_fragments_into(data: NDArray[np.uint8], start: int, limit: int, little: bool, state: NDArray[np.int64]) -> int:
+def skip_fragments_into(data: Bytes, start: int, limit: int, little: bool, state: Integers) -> int:
     """Go from the first item of an encapsulated value to behind its Sequence Delimitation Item (PS3.5 A.4).
 
     data : (size,) uint8

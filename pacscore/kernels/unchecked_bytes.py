@@ -9,10 +9,15 @@ The readers of numbers trust their caller to have compared the position with the
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
+
+Bytes: TypeAlias = NDArray[np.uint8]  # One-dimensional.
+Integers: TypeAlias = NDArray[np.int64]
 
 # How it went. Below zero: the bytes are wrong there.
 DONE = 0
@@ -51,7 +56,7 @@ NO_VR = -1
 
 
 @kernel(inline=True)
-def read_u16(data: NDArray[np.uint8], position: int, little: bool) -> int:
+def read_u16(data: Bytes, position: int, little: bool) -> int:
     """The unsigned 16-bit number at ``position``, whose two bytes the caller has found inside."""
     first = np.int64(data[position])
     second = np.int64(data[position + 1])
@@ -59,7 +64,7 @@ def read_u16(data: NDArray[np.uint8], position: int, little: bool) -> int:
 
 
 @kernel(inline=True)
-def read_u32(data: NDArray[np.uint8], position: int, little: bool) -> int:
+def read_u32(data: Bytes, position: int, little: bool) -> int:
     """The unsigned 32-bit number at ``position``, whose four bytes the caller has found inside."""
     low = np.int64(read_u16(data, position, little))
     high = np.int64(read_u16(data, position + 2, little))
@@ -67,14 +72,14 @@ def read_u32(data: NDArray[np.uint8], position: int, little: bool) -> int:
 
 
 @kernel(inline=True)
-def read_length(data: NDArray[np.uint8], position: int, little: bool) -> int:
+def read_length(data: Bytes, position: int, little: bool) -> int:
     """A 32-bit value length, -1 for FFFFFFFFH (PS3.5 7.1.1)."""
     length = np.int64(read_u32(data, position, little))
     return np.int64(-1) if length == 0xFFFFFFFF else length
 
 
 @kernel(inline=True)
-def read_tag(data: NDArray[np.uint8], position: int, little: bool) -> int:
+def read_tag(data: Bytes, position: int, little: bool) -> int:
     """The tag at ``position``: group in the high half, whatever the byte order."""
     group = np.int64(read_u16(data, position, little))
     element = np.int64(read_u16(data, position + 2, little))
@@ -82,7 +87,7 @@ def read_tag(data: NDArray[np.uint8], position: int, little: bool) -> int:
 
 
 @kernel(inline=True)
-def read_vr(data: NDArray[np.uint8], position: int) -> int:
+def read_vr(data: Bytes, position: int) -> int:
     """The VR at ``position``, 0 unless it is two upper-case letters, as every VR is (PS3.5 6.2)."""
     first = np.int64(data[position])
     second = np.int64(data[position + 1])
@@ -120,7 +125,7 @@ def is_known_vr(vr: int) -> bool:
 
 
 @kernel
-def read_header(data: NDArray[np.uint8], position: int, end: int, explicit: bool, little: bool) -> tuple[int, int, int]:
+def read_header(data: Bytes, position: int, end: int, explicit: bool, little: bool) -> tuple[int, int, int]:
     """VR, length and header size of the element at ``position``; at least 8 bytes lie before ``end``.
 
     The size is SHORT_HEADER where a header of 12 bytes passes ``end`` and NO_VR where the VR is not two letters.
@@ -140,7 +145,7 @@ def read_header(data: NDArray[np.uint8], position: int, end: int, explicit: bool
 
 
 @kernel
-def proves_explicit(data: NDArray[np.uint8], position: int, limit: int, little: bool) -> int:
+def proves_explicit(data: Bytes, position: int, limit: int, little: bool) -> int:
     """Whether explicit VR is the only sound reading of the element at ``position``: 1, 0, or -1 if data are missing.
 
     Sound: a known VR, a value inside ``limit``, and behind it the end, a delimiter, or a greater tag with a VR.

@@ -50,6 +50,8 @@ from pacscore.kernels.unchecked_bytes import (
     VALUE_OVERRUN,
     VR_SQ,
     VR_UN,
+    Bytes,
+    Integers,
     has_long_length,
     proves_explicit,
     read_length,
@@ -73,15 +75,15 @@ CERTAIN, PROVISIONAL, UNKNOWN_VR = 0, 1, 2  # KIND: by its VR or length; W3; UN 
 
 @kernel
 def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
-    data: NDArray[np.uint8],
+    data: Bytes,
     start: int,
     total: int,
     explicit: bool,
     little: bool,
     stop_at_pixels: bool,
-    table: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    state: NDArray[np.int64],
+    table: Integers,
+    stack: Integers,
+    state: Integers,
 ) -> int:
     """Write one row per element from ``start`` on, nested ones behind their sequence, and return a status.
 
@@ -127,22 +129,14 @@ def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only argum
 
 
 @kernel
-def _run(
-    data: NDArray[np.uint8],
-    stop_at_pixels: bool,
-    table: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    state: NDArray[np.int64],
-) -> int:
+def _run(data: Bytes, stop_at_pixels: bool, table: Integers, stack: Integers, state: Integers) -> int:
     """Read elements, and close what ends, until something comes that needs a second look.
 
     This is the loop that takes the time. It calls no helper that branches on an array: Numba would count references
     in each, which was measured to cost six times the work itself.
     """
     size = data.shape[0]
-    count = state[COUNT]
-    position = state[POSITION]
-    level = state[LEVEL]
+    count, position, level = state[COUNT], state[POSITION], state[LEVEL]
     status = ONWARD
     while status == ONWARD:
         between_items = stack[level, ITEM_END] == OUTSIDE
@@ -197,14 +191,12 @@ def _run(
             status = NEED_MORE if value + 4 > size else SEQUENCE
         else:
             position = value + length
-    state[COUNT] = count
-    state[POSITION] = position
-    state[LEVEL] = level
+    state[COUNT], state[POSITION], state[LEVEL] = count, position, level
     return status
 
 
 @kernel
-def _judge_room(data: NDArray[np.uint8], stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+def _judge_room(data: Bytes, stack: Integers, state: Integers) -> int:
     """Decide what it means that no whole header is left: the end, too short a head, or damage."""
     level = state[LEVEL]
     position = state[POSITION]
@@ -220,7 +212,7 @@ def _judge_room(data: NDArray[np.uint8], stack: NDArray[np.int64], state: NDArra
 
 
 @kernel
-def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+def _judge_no_element(data: Bytes, table: Integers, state: Integers) -> int:
     """Decide whether bytes that are no element are a trailer (DONE) or damage.
 
     Zeros to the end are padding. Otherwise only an object that is no image may end in what is no element: an image
@@ -234,7 +226,7 @@ def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: 
         for index in range(position, data.shape[0]):
             if data[index] != 0:
                 return BAD_GROUP
-        return DONE
+        return DONE if data.shape[0] == state[TOTAL] else NEED_MORE
     for row in range(count):
         if table[TAG, row] == ROWS_TAG and table[DEPTH, row] == 0:
             return BAD_VR
@@ -242,9 +234,7 @@ def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: 
 
 
 @kernel
-def _take_delimiter(
-    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def _take_delimiter(data: Bytes, table: Integers, stack: Integers, state: Integers) -> int:
     """Open an item, or end an item or a sequence by its delimiter.
 
     Some writers end an item or a sequence of defined length with a delimiter too, and count it in the length.
@@ -273,9 +263,7 @@ def _take_delimiter(
 
 
 @kernel
-def _open_item(
-    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def _open_item(data: Bytes, table: Integers, stack: Integers, state: Integers) -> int:
     """Open the item whose header lies here."""
     level = state[LEVEL]
     begin = state[POSITION] + 8
@@ -299,7 +287,7 @@ def _open_item(
 
 
 @kernel
-def _item_encoding(data: NDArray[np.uint8], begin: int, end: int, stack: NDArray[np.int64], level: int) -> int:
+def _item_encoding(data: Bytes, begin: int, end: int, stack: Integers, level: int) -> int:
     """1 if the elements of the item that begins here have a VR, 0 if not, -1 if data are missing.
 
     Implicit VR below a VR of UN is the rule (PS3.5 6.2.2), explicit VR there a mistake of some writers: it must be
@@ -317,9 +305,7 @@ def _item_encoding(data: NDArray[np.uint8], begin: int, end: int, stack: NDArray
 
 
 @kernel
-def _enter_undefined(
-    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def _enter_undefined(data: Bytes, table: Integers, stack: Integers, state: Integers) -> int:
     """Open the last row's sequence of undefined length, or go behind its encapsulated frames."""
     row = state[COUNT] - 1
     level = state[LEVEL]
@@ -336,7 +322,7 @@ def _enter_undefined(
 
 
 @kernel
-def _open_sequence(kind: int, table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+def _open_sequence(kind: int, table: Integers, stack: Integers, state: Integers) -> int:
     """Push the sequence that is the value of the last row."""
     row = state[COUNT] - 1
     parent = state[LEVEL]
@@ -362,7 +348,7 @@ def _open_sequence(kind: int, table: NDArray[np.int64], stack: NDArray[np.int64]
 
 
 @kernel
-def _take_back(table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]) -> bool:
+def _take_back(table: Integers, stack: Integers, state: Integers) -> bool:
     """Turn the innermost provisional sequence back into a value and go behind it (W3); False if there is none."""
     level = state[LEVEL]
     while level > 0 and stack[level, KIND] != PROVISIONAL:
@@ -379,7 +365,7 @@ def _take_back(table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArra
 
 @kernel
 def find_rows_into(
-    tags: NDArray[np.uint32], depths: NDArray[np.int16], wanted: NDArray[np.uint32], rows: NDArray[np.int64]
+    tags: NDArray[np.uint32], depths: NDArray[np.int16], wanted: NDArray[np.uint32], rows: Integers
 ) -> None:
     """Write the first row at depth 0 of each wanted tag, -1 where there is none.
 

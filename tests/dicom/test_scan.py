@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -317,6 +318,22 @@ def test_noise_gives_only_our_errors(data: bytes, total: int) -> None:
             assert len(data) < wanted <= len(data) + total
         except InputError:
             pass
+
+
+def test_promise_8_a_large_file_of_something_else_is_refused_by_its_head() -> None:
+    for head in (b"PK\3\4" + bytes(4096), b"\x89PNG\r\n\x1a\n" + bytes(4096), b"\x7fELF" + bytes(4096)):
+        with pytest.raises(InvalidDicomError, match="Not DICOM"):
+            scan(head, total_length=1 << 40)
+
+
+def test_a_scan_survives_pickling(data: Path) -> None:
+    whole = (data / "single/pydicom/MR_small_implicit.dcm").read_bytes()
+    found = scan(whole)
+    copied = pickle.loads(pickle.dumps(found))
+    assert equal(found, copied)
+    assert copied.elements.rows(np.array([0x00080018], np.uint32)) == found.elements.rows(
+        np.array([0x00080018], np.uint32)
+    )
 
 
 def test_the_twin_agrees_where_fragments_end(data: Path) -> None:

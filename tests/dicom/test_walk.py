@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -268,6 +269,15 @@ def test_what_follows_a_report_and_is_no_element_is_its_trailer(trailer: bytes) 
     assert (len(table), table.end) == (1, len(report))
 
 
+def test_zeros_in_a_head_are_padding_only_once_the_rest_is_seen() -> None:
+    whole = element(0x00080016, "UI", b"1.2\0") + bytes(20)
+    with pytest.raises(NeedMore) as caught:
+        walk(whole[:30], 0, explicit=True, little_endian=True, total_length=len(whole))
+    assert caught.value.at_least == len(whole)
+    with pytest.raises(InvalidDicomError, match="group 0000"):
+        walk(whole + b"x", 0, explicit=True, little_endian=True)
+
+
 @pytest.mark.kernel
 def test_an_image_that_breaks_off_before_its_pixels_is_refused() -> None:
     image = element(0x00280010, "US", b"\1\0") + b"not an element"
@@ -345,6 +355,14 @@ def test_every_kind_of_buffer_is_taken_and_left_as_it_was(form: Any) -> None:
     assert bytes(given) == data
     if not isinstance(given, bytes | memoryview):
         given[0] = 1  # Still writable: only our view of it is not.
+
+
+def test_a_memory_map_can_be_closed_after_its_walk(tmp_path: Path) -> None:
+    path = tmp_path / "object"
+    path.write_bytes(element(0x00080016, "UI", b"1.2\0"))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        table = walk(mapped, 0, explicit=True, little_endian=True)
+    assert table.tag.tolist() == [0x00080016]
 
 
 def test_a_walk_may_not_start_outside() -> None:
