@@ -338,6 +338,25 @@ def test_an_element_that_only_later_headers_have_varies() -> None:
     assert constants_and_varying([more, plain]) == ({"PatientName": "A"}, ("PatientID",))
 
 
+def test_equal_bytes_that_mean_something_else_vary() -> None:
+    """Each pair differs in what steers the meaning of its second element, whose bytes are equal."""
+    padding, private = (PADDING, "US", b"\xff\xff"), (0x00431039, "IS", b"1 ")
+    signs = [header_of((PIXEL_REPRESENTATION, "US", sign), padding, explicit=False) for sign in (b"\0\0", b"\1\0")]
+    assert constants_and_varying(signs) == ({}, ("PixelPaddingValue", "PixelRepresentation"))
+    orders = [header_of((ROWS, "US", b"\0\2"), little_endian=little_endian) for little_endian in (True, False)]
+    assert constants_and_varying(orders) == ({}, ("Rows",))
+    creators = [header_of((0x00430010, "LO", name), private) for name in (b"GEMS_PARM_01", b"OTHER ")]
+    assert constants_and_varying(creators) == ({}, ("00430010", "GEMS_PARM_01:0043xx39", "OTHER:0043xx39"))
+    reserved = [header_of(private), header_of((0x00430010, "LO", b"OTHER "), private)]
+    expected = ("00430010", "00431039", "OTHER:0043xx39")
+    assert constants_and_varying(reserved) == constants_and_varying(reserved[::-1]) == ({}, expected)
+    for vr in ("CS", "OB"):  # Under whichever VR it steers.
+        charsets = [header_of((CHARSET, vr, term), (NAME, "PN", b"\xbb ")) for term in (b"ISO_IR 100", b"ISO_IR 144")]
+        constants, varying = constants_and_varying(charsets)
+        assert constants == {}
+        assert varying[0] == "PatientName"
+
+
 @pytest.mark.kernel
 @settings(deadline=None)  # The first call compiles.
 @given(edited_headers(), st.booleans())
