@@ -252,29 +252,37 @@ def _stored_nifti(path: Path) -> NDArray[Any]:
 
 
 @pytest.mark.parametrize(
-    ("file", "stack_index"),
+    ("file", "component"),
     [
-        ("mr-fmri-ge-multiphase_2_e1.nii.gz", 0),
-        ("mr-fmri-philips_201_e1.nii.gz", 0),
-        ("mr-enhanced-fmri-siemens-xa10_6_e1.nii.gz", 0),
+        ("mr-fmri-ge-multiphase_2_e1.nii.gz", None),
+        ("mr-fmri-philips_201_e1.nii.gz", None),
+        ("mr-enhanced-fmri-siemens-xa10_6_e1.nii.gz", None),
         ("mr-enhanced-b0-philips_801_e1.nii.gz", 0),
         ("mr-enhanced-b0-philips_801_e2_fieldmaphz.nii.gz", 1),
-        ("mr-hitachi-4_10_e0.nii.gz", 0),
-        ("mr-philips-anat-4_401_e0.nii.gz", 0),
-        ("mr-asl-multiphase-philips_301_e1.nii.gz", 0),
-        ("ct-liver-23x38x3_123456_e0.nii.gz", 0),
+        ("mr-hitachi-4_10_e0.nii.gz", None),
+        ("mr-localizer-3plane-ge_1_e1_i00001.nii.gz", None),
+        ("mr-localizer-3plane-ge_1_e1_i00015.nii.gz", None),
+        ("mr-philips-anat-4_401_e0.nii.gz", None),
+        ("mr-asl-multiphase-philips_301_e1.nii.gz", None),
+        ("ct-liver-23x38x3_123456_e0.nii.gz", None),
+        ("sts003-pet_4_e0.nii.gz", None),
     ],
 )
 def test_every_voxel_of_every_volume_is_that_of_dcm2niix(
-    data: Path, to_document: Callable[[pydicom.Dataset], dict[str, Any]], file: str, stack_index: int
+    data: Path, to_document: Callable[[pydicom.Dataset], dict[str, Any]], file: str, component: int | None
 ) -> None:
     (row,) = (found for found in _reference_rows(data) if found["file"] == file)
     datasets = [pydicom.dcmread(path) for path in sorted((data / "series" / row["series"]).iterdir())]
-    stack = stacks_of([to_document(dataset) for dataset in datasets])[stack_index]
+    stacks = stacks_of([to_document(dataset) for dataset in datasets])
     shape = tuple(int(length) for length in row["shape"].split("x"))[:3]
     affine = np.array(row["affine_row_major_ras_mm"].split(), float).reshape(4, 4)
     reference = _stored_nifti(data / "refs" / "dcm2niix" / file)
 
+    matches = [_best_match(stack, affine, shape) for stack in stacks]
+    # Where two volumes lie in the same place, the parameter says which is meant; else the place does.
+    chosen = matches.index(min(matches)) if component is None else component
+    stack, match = stacks[chosen], matches[chosen]
+    assert match.distance_mm < 5e-3
     pixels = [dataset.pixel_array.reshape(-1, *stack.frame_shape) for dataset in datasets]
     if reference.dtype.kind == "f":  # Here the rescale differs between frames, and dcm2niix has applied it.
         pixels = [
@@ -284,8 +292,6 @@ def test_every_voxel_of_every_volume_is_that_of_dcm2niix(
     ours = np.array([pixels[instance][frame] for instance, frame in stack.frames.reshape(-1, 2)])
     volumes = ours.reshape(-1, stack.frames.shape[-2], *stack.frame_shape)
 
-    match = _best_match(stack, affine, shape)
-    assert match.distance_mm < 5e-3
     for index, volume in enumerate(volumes):
         moved = np.transpose(volume, match.order)
         moved = moved[tuple(slice(None, None, -1 if flip else 1) for flip in match.flips)]
