@@ -189,9 +189,10 @@ def _try_split(cells: _Cells, attribute: Attribute, labels: Sequence[Label | Non
 def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
     """By order within each cell, if the orders of all cells agree about what belongs together.
 
-    They do if all times of one rank lie before all of the next (volumes one after the other), or if the times of each
-    cell differ from those of others by a common offset (slices acquired one after the other, each at all times). Else
-    a frame missing here and another there would shift the ranks unnoticed.
+    They do if the times of each cell differ from those of others by a common offset (slices have times of their own
+    within each volume, or each is acquired at all times before the next), or if they start alike and differ by a
+    common factor (heart beats of another length). Else a frame missing here and another there would shift the ranks
+    unnoticed. That all times of one rank lie before all of the next is not enough: shifted ranks can do so too.
     """
     if None in labels or len(set(labels)) < 2:
         return
@@ -223,9 +224,16 @@ def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | No
 
 def _agree(grid: NDArray[np.float64]) -> bool:
     """grid : (cells, ranks) float64, ascending along ranks."""
-    if (grid.max(axis=0)[:-1] < grid.min(axis=0)[1:]).all():
-        return True
     offsets = grid - grid[:, :1]
+    if _steady(offsets):
+        return True
+    # Beats start alike; without that condition a missing first phase here and a missing last one there would pass.
+    starts_alike = np.ptp(grid[:, 0]) <= _STEADY * float(np.median(np.diff(grid, axis=1)))
+    return bool(starts_alike) and _steady(offsets / offsets[:, -1:])
+
+
+def _steady(offsets: NDArray[np.float64]) -> bool:
+    """offsets : (cells, ranks) float64, ascending along ranks. Whether all cells' are those of the median cell."""
     usual = np.median(offsets, axis=0)
     return bool(np.abs(offsets - usual).max() <= _STEADY * np.diff(usual).min())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pacscore.geometry.attributes import Document, Label
 from pacscore.geometry.placement import is_orientation
@@ -104,7 +104,7 @@ class FrameHeader:
     problems: tuple[str, ...]
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """A finite number, or the first of several; None for all else."""
     if type(value) is list:
         value = value[0] if value else None
@@ -116,13 +116,13 @@ def number(value: Any) -> float | None:
     return None
 
 
-def count(value: Any, default: int) -> int:
+def count(value: object, default: int) -> int:
     """A whole number of at least 0, or ``default``."""
     found = number(value)
     return int(found) if found is not None and found >= 0 and found == int(found) else default
 
 
-def vector(value: Any, length: int) -> tuple[float, ...] | None:
+def vector(value: object, length: int) -> tuple[float, ...] | None:
     """Exactly ``length`` finite numbers of a possible size, or None."""
     if not isinstance(value, list) or len(value) != length:
         return None
@@ -134,7 +134,7 @@ def vector(value: Any, length: int) -> tuple[float, ...] | None:
     return tuple(map(float, value))
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Text values as DICOM writes them, several joined by backslashes; empty if there is none."""
     if isinstance(value, str):
         return value
@@ -143,14 +143,14 @@ def text(value: Any) -> str:
     return "" if value is None or isinstance(value, dict) else str(value)
 
 
-def texts(value: Any) -> tuple[str, ...]:
+def texts(value: object) -> tuple[str, ...]:
     """The values of a code string."""
     if isinstance(value, list):
         return tuple(map(str, value))
     return (value,) if isinstance(value, str) and value else ()
 
 
-def first_item(value: Any) -> Document:
+def first_item(value: object) -> Document:
     """The first item of a sequence; an empty mapping if there is none."""
     if isinstance(value, list) and value and isinstance(value[0], Mapping):
         return value[0]
@@ -210,7 +210,7 @@ class Place(NamedTuple):
     problems: tuple[str, ...]
 
 
-def place(position: Any, orientation: Any, spacing: Any) -> Place:
+def place(position: object, orientation: object, spacing: object) -> Place:
     """Check Image Position (Patient), Image Orientation (Patient) and Pixel Spacing of one frame."""
     origin = vector(position, 3)
     cosines = vector(orientation, 6)

@@ -59,6 +59,18 @@ def build_stacks(frames: Frames) -> tuple[Stack, ...]:
     return tuple(stack for _, stack in stacks)
 
 
+def series_verdict(stacks: Sequence[Stack]) -> Verdict:
+    """One verdict for a series: the first in order of precedence among its volume stacks.
+
+    So a series is regular if all its volume stacks are; without any it is ``none``.
+    """
+    return min((stack.geometry.verdict for stack in stacks if stack.kind == VOLUME), key=_rank, default=Verdict.NONE)
+
+
+def _rank(verdict: Verdict) -> int:
+    return verdict.rank
+
+
 def _acquisition_order(frame: FrameHeader) -> tuple[int, int, str, int]:
     number = frame.instance_number
     return (_LAST if number is None else number, frame.frame_index, frame.sop_instance_uid, frame.instance)

@@ -127,6 +127,33 @@ def test_slice_times_within_each_volume_do_not_confuse_the_volumes() -> None:
     assert placed(stack, documents) == [[(v, s) for s in range(6)] for v in range(4)]
 
 
+def test_heart_beats_of_different_length_do_not_confuse_the_phases() -> None:
+    documents = series([{} for _ in range(20)], 5, slice_fastest=False)
+    for item in documents:
+        v, s = item["_at"]
+        item["TriggerTime"] = 12.0 + v * (30.0 + 2.0 * s)
+
+    (stack,) = stacks_of(documents)
+
+    assert [axis.name for axis in stack.axes] == ["trigger_time"]
+    assert placed(stack, documents) == [[(v, s) for s in range(5)] for v in range(20)]
+
+
+@given(st.data())
+def test_phases_missing_at_different_places_are_not_taken_for_complete(data: st.DataObject) -> None:
+    documents = series([{} for _ in range(12)], 3, slice_fastest=False)
+    missing = {s: data.draw(st.integers(0, 11)) for s in range(3)}
+    for item in documents:
+        v, s = item["_at"]
+        item["TriggerTime"] = 12.0 + v * (30.0 + 2.0 * s)
+        item["InstanceNumber"] = 1
+    documents = [item for item in documents if missing[item["_at"][1]] != item["_at"][0]]
+
+    for stack in stacks_of(documents):
+        if stack.axes:
+            assert all(len({v for v, _ in row}) == 1 for row in placed(stack, documents))
+
+
 def test_times_whose_ranks_disagree_between_planes_are_not_an_axis() -> None:
     documents = series([{} for _ in range(3)], 4)
     times = {(0, 0): 0.0, (1, 0): 10.0, (2, 0): 20.0}

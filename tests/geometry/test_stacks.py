@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pacscore.geometry import Finding, Stack, StackGeometry, Verdict, build_stacks, frames_of, handedness
+from pacscore.geometry import (
+    Finding,
+    Stack,
+    StackGeometry,
+    Verdict,
+    build_stacks,
+    frames_of,
+    handedness,
+    series_verdict,
+)
 
 Vector = NDArray[np.float64]
 
@@ -357,6 +366,16 @@ def test_rows_and_columns_not_at_a_right_angle_keep_their_angle() -> None:
     assert "not-orthogonal" in codes(stack)
     assert stack.geometry.index_to_lps is not None
     assert stack.geometry.index_to_lps[0, 1] == pytest.approx(0.8 * 0.002)
+
+
+def test_a_series_has_the_first_verdict_of_its_volumes() -> None:
+    regular = [document(np.array([0, 0, 2.0 * k]), np.eye(3), k) for k in range(6)]
+    uneven = [document(np.array([0, 0, 2.0 * k * k]), np.eye(3), k, Rows=20) for k in range(6)]
+    loose = [document(None, np.eye(3), 30)]
+
+    assert series_verdict(stacks_of(regular + loose)) == Verdict.REGULAR
+    assert series_verdict(stacks_of(regular + uneven)) == Verdict.IRREGULAR
+    assert series_verdict(stacks_of(loose)) == series_verdict(()) == Verdict.NONE
 
 
 def test_nothing_gives_no_stack() -> None:
