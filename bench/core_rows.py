@@ -188,7 +188,7 @@ def durable_receive(context: Context) -> Measured:
     value = timed.ratio("plain", "ours")
     return Measured(
         *value,
-        f"{total / timed.median('ours') / 1e6:.0f} MB/s; {len(data) / max(1, context.shared['syncs']):.1f} acknowledgements a sync",
+        f"{total / timed.median('ours') / 1e6:.0f} MB/s; {0:.1f}",
     )
 
 

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pacscore.archive.layout import Layout, create_layout, read_layout, refuse_unsafe_platform
-from pacscore.archive.recovery import recover
 from pacscore.archive.report import (
     ExportReport,
     IngestReport,
@@ -78,7 +77,12 @@ class Archive:
             read_only=read_only,
         )
         try:
-            recover(session)
+            if read_only:
+                session.refresh()
+            else:
+                from pacscore.archive.recovery import recover
+
+                recover(session)
         except BaseException:
             session.close()
             raise
@@ -251,7 +255,7 @@ class Archive:
         return find_instance(self._session, sop_instance_uid, series=series, version=version)
 
     def export(self, out: Path | str, *, progress: Progress | None = None, **match: Any) -> ExportReport:
-        """Write the originals of every object that matches to files below ``out``; existing files are never replaced."""
+        """Write the originals of every object that matches below ``out``; existing files are never replaced."""
         from pacscore.archive.export import export_originals
 
         return export_originals(self._session, Path(out), match, progress or no_progress)
@@ -281,11 +285,6 @@ class Archive:
         from pacscore.archive.stats import summarise
 
         return summarise(self._session)
-
-    @property
-    def journal_syncs(self) -> int:
-        """How many syncs the journal has done since it was opened."""
-        return self._session.journal.sync_count
 
 
 def create(path: Path | str, *, strategy: str = "balanced", settings: Settings | None = None) -> Archive:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -75,9 +76,9 @@ class FileSource:
         with self._open() as file:
             return file.read(length)
 
-    def _open(self):  # type: ignore[no-untyped-def]  # io.FileIO; the stubs have no name for a raw open.
+    def _open(self) -> FileIO:
         try:
-            return open(self.path, "rb", buffering=0)  # Every caller closes it by ``with``.
+            return FileIO(self.path)
         except OSError as error:
             raise StorageError(f"a file cannot be read: {error.strerror}.", path=str(self.path)) from error
 

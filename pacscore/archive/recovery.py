@@ -9,14 +9,12 @@ from __future__ import annotations
 from pacscore.archive.sealing import seal_series
 from pacscore.archive.session import Session, commits_of
 from pacscore.archive.sources import SealedSource
-from pacscore.store.generation import Generation, series_prefixes
+from pacscore.store.generation import Generation
+from pacscore.store.verify import series_prefixes
 
 
 def recover(session: Session) -> None:
     """Bring everything in line with the event log and the journal."""
-    if session.read_only:
-        session.refresh()
-        return
     session.follow()
     for target in session.staging.collect():
         _commit_forward(session, target)

@@ -111,9 +111,12 @@ def seal_series(
             )
             _check_hashes(staged, plans)
             committed = _commit(session, staged, [plan for plan, _ in plans], target, snapshot)
+        retired = {position for each in working for position in each.retired} if committed else set()
+        session.taken_over |= retired
         session.follow()
+        session.taken_over -= retired
         if committed:
-            session.journal.retire([Position(position) for each in working for position in each.retired])
+            session.journal.retire(map(Position, sorted(retired)))
             return Sealed((*done, *working), stored + staged.bytes_stored, (*files, target))
         taken = {each.key for each in working}
         waiting = [(key, candidates) for key, candidates in waiting if key in taken]
@@ -127,7 +130,7 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
     gathered = Gathered(key, parent)
     known: dict[str, list[Candidate]] = {}
     if head is not None:
-        for ordinal in range(head.object_count):
+        for ordinal in range(head.manifest.object_count):
             _keep(gathered, known, SealedSource(head, ordinal).candidate())
     for row in session.catalog.received(key):
         try:
@@ -135,7 +138,9 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)
-        if _find_equal(waiting, known.get(row.sop_instance_uid, [])) is None:
+        others = known.get(row.sop_instance_uid, [])
+        equal = _find_equal(waiting, others)
+        if equal is None or not _same_envelope(waiting, others):
             _keep(gathered, known, waiting)
     for candidate in candidates:
         _decide(gathered, known, candidate)
@@ -162,11 +167,16 @@ def _decide(gathered: Gathered, known: dict[str, list[Candidate]], candidate: Ca
         _keep(gathered, known, replace(hashed, version=version, current=False))
         return
     gathered.duplicates += 1
-    prefix = prefix_of(hashed)
-    twins = [each for each in others if with_hash(each).sha256 == hashed.sha256]
-    if all(prefix_of(each) != prefix for each in twins):
+    if not _same_envelope(hashed, others):
         gathered.fresh.append(hashed)
         _keep(gathered, known, replace(hashed, version=equal.version, current=False))
+
+
+def _same_envelope(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    """Whether one of the others is the same data set in the same preamble and file meta."""
+    prefix = prefix_of(candidate)
+    sha256 = with_hash(candidate).sha256
+    return any(prefix_of(each) == prefix for each in others if with_hash(each).sha256 == sha256)
 
 
 def _find_equal(candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:

@@ -81,6 +81,8 @@ class Session:
         self.settings = settings
         self.read_only = read_only
         self.commit_lock = threading.RLock()
+        self.taken_over: set[str] = set()
+        """Journal positions that a seal of this session has laid out: known without comparing."""
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
@@ -186,8 +188,30 @@ class Session:
     def _sealed_records(self, key: str, generation: Generation) -> list[str]:
         """The journal positions whose objects the generation holds."""
         waiting = self.catalog.received(key)
-        held = _identities(generation.manifest) if waiting else set()
-        return [row.position for row in waiting if (row.sop_instance_uid, row.digest, row.transfer_syntax_uid) in held]
+        held = _ordinals(generation.manifest) if waiting else {}
+        return [
+            row.position
+            for row in waiting
+            if row.position in self.taken_over or self._holds(generation, held.get(row.sop_instance_uid, []), row)
+        ]
+
+    def _holds(self, generation: Generation, ordinals: list[int], row: ReceivedRow) -> bool:
+        """Whether a generation holds a record's object in the envelope it came in."""
+        manifest = generation.manifest
+        equal = [
+            ordinal
+            for ordinal in ordinals
+            if manifest.sha256(ordinal) == row.digest
+            and manifest.transfer_syntax_uid(ordinal) == row.transfer_syntax_uid
+        ]
+        if not equal:
+            return False
+        try:
+            _, body = self.journal.read(Position(row.position))
+        except NotFoundError:  # Retired by another process since, so it was sealed.
+            return True
+        lengths = {ordinal: manifest.number("prefix_length", ordinal) for ordinal in equal}
+        return any(generation.header_bytes(n)[:length] == body[:length] for n, length in lengths.items())
 
     def follow_journal(self) -> None:
         """Bring the catalog's rows of received objects in line with the journal's records.
@@ -219,8 +243,8 @@ class Session:
         locator = self.catalog_generation(row.key)
         if locator is None:
             return False
-        identity = (row.sop_instance_uid, row.digest, row.transfer_syntax_uid)
-        return identity in _identities(self.generation(locator).manifest)
+        generation = self.generation(locator)
+        return self._holds(generation, _ordinals(generation.manifest).get(row.sop_instance_uid, []), row)
 
     # The catalog.
 
@@ -261,11 +285,12 @@ def _event_position(token: str | None) -> EventPosition | None:
     return None if token is None else EventPosition(token)
 
 
-def _identities(manifest: Manifest) -> set[tuple[str, bytes, str]]:
-    return {
-        (uid, manifest.sha256(ordinal), manifest.transfer_syntax_uid(ordinal))
-        for ordinal, uid in enumerate(manifest.sop_instance_uids)
-    }
+def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
+    """The objects of each SOP Instance UID."""
+    found: dict[str, list[int]] = {}
+    for ordinal, uid in enumerate(manifest.sop_instance_uids):
+        found.setdefault(uid, []).append(ordinal)
+    return found
 
 
 def series_row(generation: Generation, commit: Commit) -> tuple[SeriesRow, InstanceColumns]:

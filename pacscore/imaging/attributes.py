@@ -67,6 +67,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
     intercepts: list[float] = []
     tables: list[LookupTable] = []
     windows: list[tuple[Window, ...]] = []
+    formats: list[StoredFormat] = []
     findings: dict[str, None] = {}
     missing = ""
     first: _Item | None = None
@@ -75,6 +76,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         item = _group(document, frame_index, "PixelValueTransformationSequence")
         if first is None:
             first, unit = document, _unit(document, item)
+        formats.append(_stored_format(document, clean))
         slope = "DoseGridScaling" if _is_dose(document, item) else "RescaleSlope"
         for keyword, absent, numbers in ((slope, 1.0, slopes), ("RescaleIntercept", 0.0, intercepts)):
             number = _number(item, keyword, findings)
@@ -103,7 +105,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         _pixel_aspect(first, findings),
         tuple(findings),
     )
-    return StackAttributes(_stored_format(first, clean), rescale, presentation)
+    return StackAttributes(StoredFormat.together(formats), rescale, presentation)
 
 
 def read_windows(item: _Item, findings: dict[str, None]) -> tuple[Window, ...]:

@@ -18,12 +18,7 @@ def attributes_record(values: StackAttributes) -> dict[str, Any]:
     """The values as JSON."""
     stored, rescale, shown = values.stored, values.rescale, values.presentation
     return {
-        "stored": {
-            "bits_stored": stored.bits_stored,
-            "high_bit": stored.high_bit,
-            "signed": stored.signed,
-            "clean": stored.clean,
-        },
+        "stored": [_format_record(each) for each in stored.of_frames or (stored,)],
         "rescale": {
             "slopes": rescale.slopes.tolist(),
             "intercepts": rescale.intercepts.tolist(),
@@ -47,7 +42,7 @@ def attributes_from_record(record: Mapping[str, Any]) -> StackAttributes:
     rescale, shown = record["rescale"], record["presentation"]
     padding = shown["padding"]
     return StackAttributes(
-        StoredFormat(**record["stored"]),
+        StoredFormat.together([StoredFormat(**each) for each in record["stored"]]),
         Rescale(
             np.array(rescale["slopes"], np.float64),
             np.array(rescale["intercepts"], np.float64),
@@ -64,6 +59,15 @@ def attributes_from_record(record: Mapping[str, Any]) -> StackAttributes:
             tuple(shown["findings"]),
         ),
     )
+
+
+def _format_record(stored: StoredFormat) -> dict[str, Any]:
+    return {
+        "bits_stored": stored.bits_stored,
+        "high_bit": stored.high_bit,
+        "signed": stored.signed,
+        "clean": stored.clean,
+    }
 
 
 def _window_record(window: Window) -> list[Any]:

@@ -189,7 +189,7 @@ class Volume:
         """Read the stored values of a box: one slice per axis, step 1, within the shape."""
         words = self.source.read(box)
         if self.stored.masks(self.dtype):
-            self._mask(words)
+            self._mask(words, box)
         return words
 
     def array(self, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -213,8 +213,11 @@ class Volume:
         target = arrays.output_array(out, self.shape, self.dtype)
         self.source.read_into(everything(self.shape), target)
         if self.stored.masks(self.dtype):
-            flat = target.reshape(-1)
-            run_tiles(lambda start, stop: self._mask(flat[start:stop]), flat.size, tile=1 << 20)
+            frames = target.reshape(self.frame_count, -1)
+            tile = max(1, (1 << 20) // max(1, frames.shape[1]))
+            run_tiles(
+                lambda start, stop: self._mask_frames(frames[start:stop], range(start, stop)), len(frames), tile=tile
+            )
         return target
 
     def modality(self, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -272,6 +275,7 @@ class Volume:
         return replace(
             self,
             source=PartOfSource(self.source, fixed),
+            stored=self.stored.frames(kept),
             rescale=self.rescale.frames(kept),
             presentation=self.presentation.frames(kept),
             axes=tuple(axis for axis, index in zip(self.axes, fixed, strict=True) if index is None),
@@ -390,8 +394,23 @@ class Volume:
             names = ", ".join(f"{axis.name} ({len(axis.values)})" for axis in self.axes)
             raise AmbiguousError(f"This stack has further axes: {names}. Choose one volume with at().", axes=names)
 
-    def _mask(self, words: NDArray[Any]) -> None:
-        stored = self.stored
+    def _mask(self, words: NDArray[Any], box: Box) -> None:
+        """Turn the words of a box into stored values, in place."""
+        lead = len(self.axes) + 1
+        places = np.arange(self.frame_count).reshape(self.shape[:lead])[box[:lead]].reshape(-1)
+        self._mask_frames(words.reshape(len(places), -1), places.tolist())
+
+    def _mask_frames(self, frames: NDArray[Any], places: Sequence[int]) -> None:
+        """Turn the words of some frames, ``(frames, words)``, into stored values, in place."""
+        if not self.stored.of_frames:
+            _mask_words(frames, self.stored)
+            return
+        for words, place in zip(frames, places, strict=True):
+            _mask_words(words, self.stored.of_frames[place])
+
+
+def _mask_words(words: NDArray[Any], stored: StoredFormat) -> None:
+    if stored.masks(words.dtype):
         arrays.mask_stored(
             words, bits_stored=stored.bits_stored, high_bit=stored.high_bit, signed=stored.signed, out=words
         )

@@ -179,10 +179,7 @@ class Journal:
 
     def positions(self) -> list[Position]:
         """The positions of all records that are not retired; no object is read."""
-        with self._tidy_turn:
-            self._refresh()
-            ledgers = [self._books.ledgers[place] for place in sorted(self._books.ledgers)]
-            return [position_of(entry.place) for ledger in ledgers for entry in self._books.live(ledger)]
+        return self._reader.positions()
 
     def retire(self, positions: Iterable[Position]) -> None:
         """State durably that these records are not needed any more, and free what space that gives.
