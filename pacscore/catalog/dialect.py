@@ -247,7 +247,7 @@ def upsert(table: Table) -> str:
 def trigram_rows(table: str, column: str, pattern: str) -> Select[Any]:
     """The numbers of the rows of ``table`` whose column fits the pattern, by the trigram index."""
     index = sql_table(f"{table}_trigram", sql_column("rowid"), sql_column(column))
-    return select(index.c.rowid).where(index.c[column].op("GLOB", is_comparison=True)(glob(pattern)))
+    return select(index.c.rowid).correlate(None).where(index.c[column].op("GLOB", is_comparison=True)(glob(pattern)))
 
 
 @contextmanager
@@ -255,6 +255,7 @@ def bulk(connection: Connection) -> Iterator[None]:
     """Inside a transaction: take the search indexes away, and make them anew at the end."""
     cache = _BULK_CACHE_KIB
     connection.exec_driver_sql(f"PRAGMA cache_size = -{cache}")
+    connection.exec_driver_sql("PRAGMA threads = 4")
     try:
         drop_trigram_triggers(connection)
         for index in SEARCH_INDEXES:

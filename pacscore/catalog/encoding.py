@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pacscore.catalog.attributes import TERM_PATHS, Attribute
@@ -45,24 +46,52 @@ def plain_text(value: Value) -> str:
     return str(value)
 
 
-def column_values(attributes: tuple[Attribute, ...], values: Mapping[str, Value]) -> list[Any]:
-    """The columns of the attributes, in the schema's order."""
-    found: list[Any] = []
-    get = values.get
-    for attribute in attributes:
-        value = get(attribute.keyword)
-        if value in (None, "", []):
-            found.append(None)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of some attributes, in the schema's order: each one's own, then its folded one if it has one."""
+
+    width: int
+    places: Mapping[str, tuple[int, Attribute]]
+
+    @classmethod
+    def of(cls, attributes: tuple[Attribute, ...]) -> Columns:
+        """The columns of these attributes."""
+        places = {}
+        width = 0
+        for attribute in attributes:
+            places[attribute.keyword] = (width, attribute)
+            width += 2 if attribute.vr == "PN" else 1
+        return cls(width, places)
+
+    def values(self, stated: Mapping[str, Value]) -> list[Any]:
+        """What stands in the columns."""
+        row: list[Any] = [None] * self.width
+        places = self.places
+        for keyword, value in stated.items():
+            if keyword not in places or value in (None, "", []):
+                continue
+            at, attribute = places[keyword]
+            if isinstance(value, list):
+                value = value[0] if attribute.vr in NUMBERS else plain_text(value)  # noqa: PLW2901
+            row[at] = value if isinstance(value, (str, int, float)) else plain_text(value)
             if attribute.vr == "PN":
-                found.append(None)
-            continue
-        if isinstance(value, list):
-            value = value[0] if attribute.vr in NUMBERS else plain_text(value)
-        found.append(value if isinstance(value, (str, int, float)) else plain_text(value))
-        if attribute.vr == "PN":
-            groups = name_groups(str(value).split("\\", 1)[0])
-            found.append(groups[0] if groups else None)
-    return found
+                groups = name_groups(str(value).split("\\", 1)[0])
+                row[at + 1] = groups[0] if groups else None
+        return row
+
+    def terms(self, stated: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+        """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
+        for keyword, value in stated.items():
+            if keyword not in self.places:
+                continue
+            vr = self.places[keyword][1].vr
+            if vr == "PN":
+                if isinstance(value, list) or (isinstance(value, str) and "=" in value):
+                    names = value if isinstance(value, list) else [value]
+                    groups = {group for name in names for group in name_groups(plain_text(name))}
+                    yield from ((keyword, group) for group in sorted(groups))
+            elif isinstance(value, list) and vr not in NUMBERS:
+                yield from ((keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
 
 
 def attribute_value(attribute: Attribute, stored: Any) -> Value:
@@ -71,19 +100,6 @@ def attribute_value(attribute: Attribute, stored: Any) -> Value:
         return list(stored.split("\\"))
     value: Value = stored
     return value
-
-
-def column_terms(attributes: tuple[Attribute, ...], values: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
-    for attribute in attributes:
-        value = values.get(attribute.keyword)
-        if attribute.vr == "PN":
-            if isinstance(value, (str, list)) and ("=" in value or isinstance(value, list)):
-                names = value if isinstance(value, list) else [value]
-                groups = {group for name in names for group in name_groups(plain_text(name))}
-                yield from ((attribute.keyword, group) for group in sorted(groups))
-        elif isinstance(value, list) and attribute.vr not in NUMBERS:
-            yield from ((attribute.keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
 
 
 def nested_terms(document: Document) -> Iterator[tuple[str, str]]:

@@ -24,14 +24,30 @@ SERIES_PER_STUDY = 6
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The conditions to ask, and whether the rows come in order by themselves."""
+    """How to ask.
+
+    Attributes
+    ----------
+    clauses
+        The conditions.
+    by_index
+        Whether the rows come in order by themselves, from an index.
+    lead
+        The table that is searched first; the other is looked up from it.
+    """
 
     clauses: tuple[Clause, ...]
     by_index: bool
+    lead: str
 
 
-def choose(connection: Connection, conditions: Sequence[Condition], *, target: str, default_order: bool) -> Plan:
-    """Choose for a search of ``target`` rows, ``study`` or ``series``."""
+def choose(
+    connection: Connection, conditions: Sequence[Condition], *, target: str, default_order: bool, order_lead: str
+) -> Plan:
+    """Choose for a search of ``target`` rows, ``study`` or ``series``.
+
+    ``order_lead`` is the table whose index can give the order asked for.
+    """
     counted: list[tuple[int, int]] = []  # Rows, place in conditions.
     for limit in (GATHER_MAX, COUNT_MAX):
         counted = [
@@ -42,18 +58,17 @@ def choose(connection: Connection, conditions: Sequence[Condition], *, target: s
         if len(counted) <= 1 or min(counted)[0] < limit:
             break
     if not counted:
-        return Plan(tuple(condition.clause for condition in conditions), by_index=True)
+        return Plan(tuple(condition.clause for condition in conditions), by_index=True, lead=order_lead)
     rows, best = min(counted)
     chosen = conditions[best]
     others = [condition.clause for at, condition in enumerate(conditions) if at != best]
-    if default_order and chosen.ordered and chosen.table == target and chosen.indexed is not None:
-        return Plan((chosen.indexed, *others), by_index=True)
+    if default_order and chosen.ordered and chosen.indexed is not None:
+        return Plan((chosen.indexed, *others), by_index=True, lead=chosen.table)
     if rows >= GATHER_MAX:
-        return Plan((chosen.clause, *others), by_index=True)
+        return Plan((chosen.clause, *others), by_index=True, lead=order_lead)
     assert chosen.driver is not None
-    # A study's condition on a search of series selects their studies.
-    column = schema.metadata.tables[target].c.id if chosen.table == target else schema.series.c.study_row
-    return Plan((column.in_(chosen.driver), *others), by_index=False)
+    column = schema.metadata.tables[chosen.table].c.id
+    return Plan((column.in_(chosen.driver), *others), by_index=False, lead=chosen.table)
 
 
 def _count(connection: Connection, condition: Condition, limit: int, target: str) -> int:
