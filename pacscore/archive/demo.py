@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 ATTRIBUTION = (
     "Images: patient STS_003 of the Soft-tissue-Sarcoma collection, The Cancer Imaging Archive, CC BY 3.0 "
-    "(Vallières et al., Phys Med Biol 60 (2015) 5471, doi 10.7937/K9/TCIA.2015.7GO2GSKS), and test files of pydicom (MIT)."
+    "(Vallières et al., Phys Med Biol 60 (2015) 5471, doi 10.7937/K9/TCIA.2015.7GO2GSKS), and test files of pydicom "
+    "(MIT)."
 )
 _RUNS = 5
 _SHEET_MAX = 60

@@ -156,6 +156,12 @@ class Catalog:
             instances.count_waiting(connection, touched)
             self._drop_empty(connection, touched)
 
+    def set_verdicts(self, verdicts: Mapping[str, str]) -> None:
+        """Note the geometry verdicts, by series key, of series that have instances in the journal."""
+        with self._transaction() as connection:
+            rows = [(verdict, key) for key, verdict in verdicts.items()]
+            writing.run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
+
     def set_position(self, name: str, token: str) -> None:
         """Note how far the log ``name`` has been followed."""
         with self._transaction() as connection:

@@ -47,8 +47,8 @@ def run(
     )
     report = story.ingest
     typer.echo(
-        f"Ingest    {report.stored} objects, {bytes_text(report.bytes_in)} -> {bytes_text(report.bytes_stored)} on disk "
-        f"({100 * report.bytes_stored / max(1, report.bytes_in):.0f} %), {report.seconds:.1f} s; "
+        f"Ingest    {report.stored} objects, {bytes_text(report.bytes_in)} -> {bytes_text(report.bytes_stored)} "
+        f"on disk ({100 * report.bytes_stored / max(1, report.bytes_in):.0f} %), {report.seconds:.1f} s; "
         f"{len(report.skipped)} skipped, {len(report.quarantined)} quarantined"
     )
     typer.echo(f"Volume    {story.timing}")
