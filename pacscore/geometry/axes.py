@@ -66,6 +66,10 @@ class _Cells:
     def resolved(self) -> bool:
         return self.count == self.codes.size
 
+    def too_many(self, value_count: int) -> bool:
+        """Whether there are fewer frames than cells times values: no complete product, and no table to allocate."""
+        return self.count * value_count > self.codes.size
+
     def table(self, codes: Codes, value_count: int) -> NDArray[np.int64]:
         """(cells, values) how many frames each cell has of each value."""
         flat = np.bincount(self.codes * value_count + codes, minlength=self.count * value_count)
@@ -111,6 +115,12 @@ def arrange(frames: Sequence[FrameHeader], planes: Codes) -> Arrangement | Split
     return _cut_incomplete(frames, planes, plane_count) or _by_instance(frames, planes)
 
 
+def members_of(codes: Codes) -> list[Codes]:
+    """The indices of each number's frames, ascending; all numbers from 0 to the largest occur."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+
+
 def _try(cells: _Cells, attribute: Attribute, labels: list[Label | None]) -> Split | None:
     if attribute.rule is Rule.EXACT:
         _try_exact(cells, attribute.name, attribute.unit, labels)
@@ -143,7 +153,7 @@ def _axis_value(value: Label | None) -> float | str:
 
 def _try_exact(cells: _Cells, name: str, unit: str, labels: Sequence[Label | None]) -> None:
     codes, values = _factorize(labels)
-    if len(values) < 2:
+    if len(values) < 2 or cells.too_many(len(values)):
         return
     table = cells.table(codes, len(values))
     if table.min() == table.max():
@@ -153,7 +163,7 @@ def _try_exact(cells: _Cells, name: str, unit: str, labels: Sequence[Label | Non
 def _try_occurrence(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
     """Values of which some occur several times in every cell: the n-th of each is a value of its own."""
     codes, values = _factorize(labels, ordered=False)
-    if len(values) < 2:
+    if len(values) < 2 or cells.too_many(len(values)):
         return
     table = cells.table(codes, len(values))
     if (table.min(axis=0) != table.max(axis=0)).any():
@@ -180,10 +190,12 @@ def _try_split(cells: _Cells, attribute: Attribute, labels: Sequence[Label | Non
     codes, values = _factorize(labels)
     if len(values) < 2:
         return None
-    table = cells.table(codes, len(values))
-    if (table.min(axis=0) == table.max(axis=0)).all() or table.max() == 1:
+    if np.unique(cells.codes * len(values) + codes).size == codes.size:
         return Split(attribute.name, codes)
-    return None
+    if cells.too_many(len(values)):
+        return None
+    table = cells.table(codes, len(values))
+    return Split(attribute.name, codes) if (table.min(axis=0) == table.max(axis=0)).all() else None
 
 
 def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
@@ -323,8 +335,8 @@ def _parts(
 ) -> Incomplete | None:
     combination_count = int(combination.max()) + 1
     sets: dict[bytes, list[int]] = {}
-    for number in range(combination_count):
-        sets.setdefault(np.sort(planes[combination == number]).tobytes(), []).append(number)
+    for number, members in enumerate(members_of(combination)):
+        sets.setdefault(np.sort(planes[members]).tobytes(), []).append(number)
     most = max(sets.values(), key=lambda numbers: (len(numbers), -numbers[0]))
     together = np.isin(combination, most)
     lengths = [np.unique(codes[together]).size for codes, _ in chosen]
@@ -335,12 +347,11 @@ def _parts(
     if codes.max() == 0:
         return None
     findings: list[Finding] = []
-    for part in range(int(codes.max()) + 1):
-        members = codes == part
+    for members in members_of(codes):
         held: dict[str, Json] = {
             name: _held(own[members], values) for name, (own, values) in zip(names, chosen, strict=True)
         }
-        missing = int(np.unique(combination[members]).size) * plane_count - int(members.sum())
+        missing = int(np.unique(combination[members]).size) * plane_count - members.size
         findings.append(
             Finding(
                 "incomplete-axis",
