@@ -289,7 +289,7 @@ def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: i
 
     An attribute counts if all its values occur together in at least one plane, which those that differ from slice to
     slice do not. Combinations of values that have the same planes as most others stay together where they make a
-    complete product; each other one is a part of its own.
+    complete product; each other one is a part of its own. So a duplicate of one slice spoils one volume of many.
     """
     cells, names = planes, list[str]()
     combination = np.zeros(len(frames), np.int64)
@@ -308,8 +308,8 @@ def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: i
         names.append(attribute.name)
         chosen.append((codes, values))
         if finer.max() + 1 == len(frames):
-            return _parts(planes, plane_count, combination, names, chosen)
-    return None
+            break
+    return _parts(planes, plane_count, combination, names, chosen) if chosen else None
 
 
 def _by_instance(frames: Sequence[FrameHeader], planes: Codes) -> Split | None:
@@ -351,7 +351,8 @@ def _parts(
         held: dict[str, Json] = {
             name: _held(own[members], values) for name, (own, values) in zip(names, chosen, strict=True)
         }
-        missing = int(np.unique(combination[members]).size) * plane_count - members.size
+        filled = np.unique(combination[members] * plane_count + planes[members]).size
+        missing = int(np.unique(combination[members]).size) * plane_count - filled
         findings.append(
             Finding(
                 "incomplete-axis",

@@ -244,6 +244,19 @@ def test_incomplete_last_volume_is_split_off_and_the_complete_ones_stay_together
     assert part.geometry.index_to_lps is not None
 
 
+def test_a_duplicate_of_one_slice_spoils_its_volume_only() -> None:
+    documents = series([{"TemporalPositionIdentifier": t + 1} for t in range(6)])
+    documents.append(documents[7] | {"SOPInstanceUID": "1.2.9"})
+
+    whole, part = stacks_of(documents)
+
+    assert whole.shape == (5, 5, 8, 8)
+    assert part.shape == (6, 8, 8)
+    assert whole.geometry.index_to_lps is not None
+    assert part.geometry.index_to_lps is None
+    assert {"duplicates", "incomplete-axis"} <= codes(part)
+
+
 def test_a_hole_in_a_product_of_two_axes_is_split_by_values() -> None:
     volumes = [{"EchoTime": 5.0 + e, "TemporalPositionIdentifier": t} for t in range(3) for e in range(2)]
     documents = series(volumes)
