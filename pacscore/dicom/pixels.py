@@ -153,9 +153,9 @@ def read_native_frame(
     if description.bits_allocated == 1:
         bits = unpack_bits(data, start=frame_index * count, count=count)
         return _interleaved(bits, description)
-    subsampled = (
-        description.photometric == "YBR_FULL_422" and len(data) < description.frame_bytes() * description.frames
-    )
+    # Some writers name YBR_FULL_422 and store full chroma: the length tells which it is.
+    whole = description.frame_bytes() * description.frames
+    subsampled = description.photometric == "YBR_FULL_422" and description.samples == 3 and len(data) < whole
     length = description.frame_bytes() * 2 // 3 if subsampled else description.frame_bytes()
     if len(data) < length * (frame_index + 1):
         raise InvalidDicomError(
@@ -325,10 +325,10 @@ def _interleaved(samples: NDArray[Any], description: PixelDescription) -> NDArra
 
 def _expand_422(samples: NDArray[Any], description: PixelDescription) -> NDArray[Any]:
     """Two luminances, then the chroma pair of both: PS3.3 C.7.6.3.1.2, YBR_FULL_422."""
-    if description.samples != 3 or description.columns % 2:
+    if description.columns % 2:
         raise UndecodableError(
-            f"YBR_FULL_422 needs 3 samples and an even number of columns; there are {description.samples} "
-            f"and {description.columns}. The stored bytes can be fetched.",
+            f"YBR_FULL_422 needs an even number of columns; there are {description.columns}. "
+            "The stored bytes can be fetched.",
             tag="00280004",
             found=description.columns,
         )

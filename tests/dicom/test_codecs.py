@@ -15,7 +15,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import pixels as twin
 from reference.pydicom_images import RealImage, list_images, read_image
@@ -379,6 +379,7 @@ def test_frames_cut_anywhere_are_refused_and_not_filled(uid: str) -> None:
             codecs.decode_frame(frame[:end], describe((16, 16), 8), uid)
 
 
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(noise=st.binary(max_size=200), where=st.integers(0, 400), uid=st.sampled_from([*ENCODERS, RLE]))
 def test_noise_in_frames_raises_only_our_errors(noise: bytes, where: int, uid: str) -> None:
     words = np.arange(256, dtype=np.uint8).reshape(16, 16)

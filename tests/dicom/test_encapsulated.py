@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import pixels as twin
 from reference.pydicom_images import list_images, read_image
@@ -216,6 +216,7 @@ def test_a_frame_beyond_the_last_is_refused() -> None:
             found.fragments(frame_index)
 
 
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(frames=st.lists(st.lists(st.binary(max_size=9), min_size=1, max_size=3), min_size=1, max_size=5), kind=st.data())
 def test_what_is_encapsulated_with_a_table_comes_back(frames: list[list[bytes]], kind: st.DataObject) -> None:
     fragments = [fragment for frame in frames for fragment in frame]
@@ -229,6 +230,7 @@ def test_what_is_encapsulated_with_a_table_comes_back(frames: list[list[bytes]],
 
 
 @pytest.mark.kernel
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(parts=st.lists(st.sampled_from([item(b""), item(b"ab"), DELIMITER, b"\xfe\xff", b"\0", b"\xff" * 4])))
 def test_items_equal_the_twin_for_whole_cut_and_noisy_values(parts: list[bytes]) -> None:
     value = item(b"") + b"".join(parts)
@@ -243,6 +245,7 @@ def test_items_equal_the_twin_for_whole_cut_and_noisy_values(parts: list[bytes])
     assert found.delimited == expected[1]
 
 
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(
     noise=st.binary(max_size=80), frame_count=st.integers(1, 4), uid=st.sampled_from([JPEG, JPEG_2000, RLE, UNKNOWN])
 )
