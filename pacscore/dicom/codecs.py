@@ -154,9 +154,10 @@ def decode_frame(
             expected=limit,
             found=description.frame_bytes(),
         )
+    data = bytes(data)
     kind = frame_format(transfer_syntax_uid)
     if kind is FrameFormat.NATIVE:
-        return _native(bytes(data), description, transfer_syntax_uid)
+        return _native(data, description, transfer_syntax_uid)
     if kind is FrameFormat.DEFLATED:
         return _native(_inflate(data, description), description, transfer_syntax_uid)
     if kind is None or kind not in _DECODERS:
@@ -168,9 +169,7 @@ def decode_frame(
     if stream is not None:
         _check_agreement(stream, description, kind)
     decoder = _choose_decoder(kind, stream, transfer_syntax_uid)
-    return _conform(
-        _run(decoder, bytes(data), description, transfer_syntax_uid), stream, description, transfer_syntax_uid
-    )
+    return _conform(_run(decoder, data, description, transfer_syntax_uid), stream, description, transfer_syntax_uid)
 
 
 def decoded_photometric(data: bytes | memoryview, description: PixelDescription, transfer_syntax_uid: str) -> str:
@@ -251,7 +250,8 @@ def _conform(
     """Bring decoded samples to the description's shape and dtype, or refuse them."""
     dtype, shape = description.dtype(), description.frame_shape()
     bits = stream.precision if stream is not None and stream.precision else decoded.dtype.itemsize * 8
-    if decoded.shape != shape or decoded.dtype.kind not in "iu" or bits > dtype.itemsize * 8:
+    fits = bits <= dtype.itemsize * 8 and decoded.dtype.itemsize <= dtype.itemsize
+    if decoded.shape != shape or decoded.dtype.kind not in "iu" or not fits:
         raise UndecodableError(
             f"The frame decodes to {decoded.dtype} of shape {decoded.shape} with {bits} bits, but the object's "
             f"attributes say {dtype} of shape {shape}. The stored bytes can be fetched.",

@@ -25,7 +25,7 @@ RgbFrame: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 _COLORS = ("Red", "Green", "Blue")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Palette:
     """A palette color lookup table.
 
