@@ -141,6 +141,8 @@ def decode_frame(
         is broken, or contradicts the description. The stored bytes are untouched.
     LimitError
         The frame would be larger than the settings allow.
+    UnsupportedError
+        Bits Allocated is no width of a word.
 
     Notes
     -----
@@ -148,11 +150,10 @@ def decode_frame(
     read as the description says. Thread safe; the decoders of imagecodecs release the interpreter lock.
     """
     limit = (settings or Settings()).frame_bytes_max
-    if description.frame_bytes() > limit:
+    size = description.sample_count() * description.dtype().itemsize
+    if size > limit:
         raise LimitError(
-            f"A frame of {description.frame_bytes()} bytes exceeds the limit of {limit} (frame_bytes_max).",
-            expected=limit,
-            found=description.frame_bytes(),
+            f"A frame of {size} bytes exceeds the limit of {limit} (frame_bytes_max).", expected=limit, found=size
         )
     data = bytes(data)
     kind = frame_format(transfer_syntax_uid)
@@ -227,8 +228,8 @@ def _run(decoder: Decoder, data: bytes, description: PixelDescription, transfer_
 
 
 def _check_agreement(stream: Codestream, description: PixelDescription, kind: FrameFormat) -> None:
-    # libjpeg fills what is missing with gray and says nothing; CharLS may search for an end for seconds, reading on
-    # behind the bytes it was given. The other decoders refuse cut frames themselves.
+    # libjpeg fills what is missing with gray and says nothing; CharLS has searched for an end for seconds in 120
+    # bytes. The other decoders refuse cut frames themselves.
     if not stream.complete and kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS):
         raise UndecodableError(
             f"This {kind} frame breaks off: it has no end marker. The stored bytes can be fetched.", expected="FFD9"

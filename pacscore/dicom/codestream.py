@@ -236,7 +236,7 @@ def _read_jpeg_xl(data: bytes) -> Codestream:
             position = _box_content(data, b"jxlc", "JPEG XL")
         except UndecodableError:
             position = _box_content(data, b"jxlp", "JPEG XL") + 4  # A part begins with its number.
-    if data[position : position + 2] != b"\xff\x0a" or len(data) < position + 12:
+    if data[position : position + 2] != b"\xff\x0a" or len(data) < position + 3:
         raise _cut("JPEG XL", position)
     bits = int.from_bytes(data[position + 2 : position + 12], "little")  # SizeHeader takes at most 69 bits.
 
