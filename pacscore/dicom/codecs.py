@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pacscore.dicom import _decoders as decoders
 from pacscore.dicom.codestream import Codestream, FrameFormat, frame_format, read_codestream
 from pacscore.dicom.pixels import PixelDescription, extend_sign, read_native_frame
+from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.errors import LimitError, UndecodableError
 from pacscore.settings import Settings
 
@@ -88,14 +89,6 @@ _DECODERS: dict[FrameFormat, tuple[Decoder, ...]] = {
     FrameFormat.HTJ2K: (_of_imagecodecs("jpeg2k_decode"),),
     FrameFormat.JPEG_XL: (_of_imagecodecs("jpegxl_decode"),),
 }
-
-
-# Transfer syntaxes whose frames may have lost something; all others give back every bit of a word.
-_LOSSY = frozenset(
-    uid
-    for uid in (f"1.2.840.10008.1.2.4.{n}" for n in (*range(50, 57), *range(59, 65), 81, 91, 112, 203))
-    if frame_format(uid) is not None
-)
 
 
 def can_decode(transfer_syntax_uid: str) -> bool:
@@ -271,7 +264,7 @@ def _conform(
     if bits <= description.bits_stored:
         # Decoders put samples at bit 0; an object with High Bit above Bits Stored - 1 holds them higher.
         return words << dtype.type(spare) if spare else words
-    if spare == 0 and transfer_syntax_uid in _LOSSY:
+    if spare == 0 and transfer_syntax(transfer_syntax_uid).lossless is not True:
         # Coded deeper than Bits Stored, lossy samples overshoot the range: masked, white would turn black.
         low = -(1 << (description.bits_stored - 1)) if description.signed else 0
         words = np.clip(words, low, low + (1 << description.bits_stored) - 1)

@@ -7,14 +7,12 @@ be trusted, and to know what a decoder's samples mean. Only headers are read: IT
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from struct import unpack_from
 
+from pacscore.dicom.syntaxes import Codec, transfer_syntax
 from pacscore.errors import UndecodableError
-
-EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
 class FrameFormat(StrEnum):
@@ -31,33 +29,26 @@ class FrameFormat(StrEnum):
     VIDEO = "video"
 
 
-_ROOT = "1.2.840.10008.1.2."
-_JPEG = {f"{_ROOT}4.{n}": FrameFormat.JPEG for n in (50, 51, 52, 53, 54, 55, 56, 57, 58, 59)}
-_JPEG |= {f"{_ROOT}4.{n}": FrameFormat.JPEG for n in (60, 61, 62, 63, 64, 65, 66, 70)}
-_FORMATS: dict[str, FrameFormat] = _JPEG | {
-    f"{_ROOT}1.98": FrameFormat.NATIVE,
-    f"{_ROOT}8.1": FrameFormat.DEFLATED,
-    f"{_ROOT}5": FrameFormat.RLE,
-    f"{_ROOT}4.80": FrameFormat.JPEG_LS,
-    f"{_ROOT}4.81": FrameFormat.JPEG_LS,
-    f"{_ROOT}4.90": FrameFormat.JPEG_2000,
-    f"{_ROOT}4.91": FrameFormat.JPEG_2000,
-    f"{_ROOT}4.110": FrameFormat.JPEG_XL,
-    f"{_ROOT}4.111": FrameFormat.JPEG_XL,
-    f"{_ROOT}4.112": FrameFormat.JPEG_XL,
-    f"{_ROOT}4.201": FrameFormat.HTJ2K,
-    f"{_ROOT}4.202": FrameFormat.HTJ2K,
-    f"{_ROOT}4.203": FrameFormat.HTJ2K,
+_FORMATS: dict[Codec, FrameFormat] = {
+    Codec.NONE: FrameFormat.NATIVE,
+    Codec.DEFLATE: FrameFormat.DEFLATED,
+    Codec.RLE: FrameFormat.RLE,
+    Codec.JPEG: FrameFormat.JPEG,
+    Codec.JPEG_LOSSLESS: FrameFormat.JPEG,
+    Codec.JPEG_LS: FrameFormat.JPEG_LS,
+    Codec.JPEG_2000: FrameFormat.JPEG_2000,
+    Codec.HTJ2K: FrameFormat.HTJ2K,
+    Codec.JPEG_XL: FrameFormat.JPEG_XL,
+    Codec.MPEG2: FrameFormat.VIDEO,
+    Codec.H264: FrameFormat.VIDEO,
+    Codec.H265: FrameFormat.VIDEO,
 }
-# MPEG-2, MPEG-4 and HEVC; a further ".1" says that the stream may be cut into fragments.
-_VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10\d(\.1)?")
 
 
 def frame_format(transfer_syntax_uid: str) -> FrameFormat | None:
-    """How frames are coded under a transfer syntax; None for native and unknown ones (PS3.6 A)."""
-    if _VIDEO.fullmatch(transfer_syntax_uid):
-        return FrameFormat.VIDEO
-    return _FORMATS.get(transfer_syntax_uid)
+    """How each frame is coded under an encapsulated transfer syntax; None for native and unknown ones."""
+    syntax = transfer_syntax(transfer_syntax_uid)
+    return _FORMATS.get(syntax.codec) if syntax.encapsulated else None
 
 
 _J2K_MARKS = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n")

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.dicom.codestream import EXPLICIT_BIG_ENDIAN
 from pacscore.dicom.description import (
     DOUBLE_FLOAT_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
@@ -23,6 +22,7 @@ from pacscore.dicom.description import (
     SampleKind,
     describe_pixels,
 )
+from pacscore.dicom.syntaxes import EXPLICIT_BIG
 from pacscore.errors import InputError, InvalidDicomError, UndecodableError
 from pacscore.kernels.pixels import count_altered_words, extract_bits_into
 
@@ -102,7 +102,7 @@ def native_mapping(description: PixelDescription, place: PixelSpan, transfer_syn
     pad = place.length - description.frame_bytes() * description.frames
     if pad not in (0, 1):
         return None
-    big_endian = transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
+    big_endian = transfer_syntax_uid == EXPLICIT_BIG
     if big_endian and description.bits_allocated == 8 and place.vr != _VR_OB:
         return None
     shape = description.frame_shape()
@@ -146,7 +146,7 @@ def read_native_frame(
     if not 0 <= frame_index < description.frames:
         raise _no_such_frame(frame_index, description.frames)
     data = np.frombuffer(value, np.uint8)
-    big_endian = transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
+    big_endian = transfer_syntax_uid == EXPLICIT_BIG
     if big_endian and description.bits_allocated <= 8 and vr != _VR_OB:
         data = data[: len(data) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
     count = description.sample_count()
