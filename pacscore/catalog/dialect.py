@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -244,10 +244,19 @@ def upsert(table: Table) -> str:
     return compiled(statement.on_conflict_do_update(index_elements=keys, set_=rest))
 
 
-def trigram_rows(table: str, column: str, pattern: str) -> Select[Any]:
-    """The numbers of the rows of ``table`` whose column fits the pattern, by the trigram index."""
-    index = sql_table(f"{table}_trigram", sql_column("rowid"), sql_column(column))
-    return select(index.c.rowid).correlate(None).where(index.c[column].op("GLOB", is_comparison=True)(glob(pattern)))
+def trigram_rows(table: str, literals: Sequence[str]) -> Select[Any] | None:
+    """The numbers of the rows of ``table`` that may hold every literal; None when none has three letters.
+
+    They have every trigram of them, in some column. Asked so, the index answers alone: a GLOB on it would read each
+    row's text again, twenty times as slow.
+    """
+    trigrams = {part[at : at + 3] for part in literals for at in range(len(part) - 2)}
+    if not trigrams:
+        return None
+    quoted = ('"' + trigram.replace('"', '""') + '"' for trigram in sorted(trigrams))
+    index = sql_table(f"{table}_trigram", sql_column("rowid"))
+    whole: ColumnElement[Any] = sql_column(f"{table}_trigram", _selectable=index)
+    return select(index.c.rowid).correlate(None).where(whole.op("MATCH", is_comparison=True)(" AND ".join(quoted)))
 
 
 @contextmanager

@@ -190,8 +190,11 @@ def _write_series(
     old: list[tuple[Any, ...]] = []
     for state, new, document, target, study in rows:
         values = new.values
-        known = _read_document(connection, state.id) if document is None and not state.new else document
-        whole = {**(known or {}), **values}
+        if document is not None and state.new:
+            whole = document  # Its own statement is the consensus.
+        else:
+            known = _read_document(connection, state.id) if document is None and not state.new else document
+            whole = {**(known or {}), **values}
         attributes = _SERIES_COLUMNS.values(values)
         date = plain_text(study.values.get("StudyDate"))
         text = dialect.pack_document(json_text(whole))

@@ -83,7 +83,7 @@ def test_any_order_of_arrival_gives_an_equal_catalog(tmp_path: Path) -> None:
     rows = [
         received(f"1.{study}", f"1.{study}.{series}", number, StudyDescription=text, PatientID=patient, StudyID=number_)
         for study, series, number, text, patient, number_ in [
-            (1, 1, 1, "A", "P1", None), (1, 1, 2, "B", "P1", "S"), (1, 2, 1, None, "P1", "T"), 
+            (1, 1, 1, "A", "P1", None), (1, 1, 2, "B", "P1", "S"), (1, 2, 1, None, "P1", "T"),
             (1, 3, 1, "C", "P2", "U"),
             (2, 1, 1, "A", "P1", None), (2, 1, 2, "A", None, "V"), (2, 2, 1, "D", "P3", "W"), (2, 1, 0, "X", "P9", "X"),
         ]
