@@ -55,8 +55,7 @@ def engine_for(path: Path, *, read_only: bool) -> Engine:
             expected=_VERSION_MIN,
             found=sqlite3.sqlite_version,
         )
-    mode = "ro" if read_only else "rwc"
-    name = f"file:{quote(os.fspath(path.resolve()))}?mode={mode}"
+    name = _uri(path, read_only=read_only)
 
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -68,6 +67,13 @@ def engine_for(path: Path, *, read_only: bool) -> Engine:
         return connection
 
     return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=-1)
+
+
+def _uri(path: Path, *, read_only: bool) -> str:
+    name = f"file:{quote(os.fspath(path.resolve()))}?mode={'ro' if read_only else 'rwc'}"
+    if read_only and not os.access(path.resolve().parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists():
+        return name + "&immutable=1"  # Even a reader of a WAL needs a file beside it; nobody can be writing here.
+    return name
 
 
 def _pragmas(*, read_only: bool) -> Iterator[str]:

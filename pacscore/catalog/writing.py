@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
@@ -51,7 +51,10 @@ UPSERT_TERM = dialect.upsert(schema.term)
 
 @dataclass(slots=True)
 class SeriesState:
-    """A series as the writer sees it between reading and writing its rows."""
+    """A series as the writer sees it between reading and writing its rows.
+
+    ``classes`` are the SOP classes known to be noted for it; there may be more.
+    """
 
     id: int
     key: str
@@ -62,6 +65,7 @@ class SeriesState:
     new: bool = False
     sealed: SeriesRow | None = None
     instance_count: int = 0
+    classes: set[str] = field(default_factory=set)
 
 
 def stated(document: Document) -> dict[str, Value]:
