@@ -118,6 +118,7 @@ class Catalog:
             ]
             writing.place(connection, changes)
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
+            instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             instances.count_waiting(connection, (state.id for state in states.values()))
             self._set_positions(connection, positions)
 
@@ -396,6 +397,7 @@ class Catalog:
         instances.count_waiting(connection, [state.id for state in old])
         for state in states.values():
             state.sealed = None
+            state.classes.clear()  # They are written anew.
 
     def _set_positions(self, connection: Connection, positions: Mapping[str, str] | None) -> None:
         writing.run_many(connection, dialect.upsert(schema.position), list((positions or {}).items()))

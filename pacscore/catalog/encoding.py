@@ -14,6 +14,7 @@ from pacscore.catalog.rows import Document, Value
 
 TEXT_OF_ONE_VALUE = frozenset({"LT", "ST", "UT"})  # A backslash in these is text (PS3.5 6.4).
 NUMBERS = frozenset({"IS", "DS"})
+_TERM_SEQUENCES = frozenset(sequence for sequence, _ in TERM_PATHS)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 json_text = _encoder.encode
 
@@ -104,6 +105,8 @@ def attribute_value(attribute: Attribute, stored: Any) -> Value:
 
 def nested_terms(document: Document) -> Iterator[tuple[str, str]]:
     """Path and value of the nested attributes that are looked up by index."""
+    if _TERM_SEQUENCES.isdisjoint(document):
+        return
     for sequence, keyword in TERM_PATHS:
         items = document.get(sequence)
         if isinstance(items, list):
