@@ -80,7 +80,7 @@ class Columns:
             if isinstance(value, list):
                 value = value[0] if attribute.vr in NUMBERS else plain_text(value)  # noqa: PLW2901
             if isinstance(value, int) and not storable(value):
-                value = float(value)  # noqa: PLW2901
+                value = float(str(value))  # noqa: PLW2901  # By way of text: infinite when beyond a float too.
             row[at] = value if isinstance(value, (str, int, float)) else plain_text(value)
             if attribute.vr == "PN":
                 groups = name_groups(str(value).split("\\", 1)[0])

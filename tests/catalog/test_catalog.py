@@ -132,7 +132,7 @@ def test_a_late_instance_changes_a_sealed_series_as_sealing_it_again_will(tmp_pa
 
 
 def test_numbers_that_no_database_holds_are_kept_nearly(catalog: Catalog) -> None:
-    row, _ = sealed("1.2", "1.2.1", 1, document_of(SeriesNumber=10**30))
+    row, _ = sealed("1.2", "1.2.1", 1, document_of(SeriesNumber=10**30, KVP=10**400))
     catalog.put_series([(row, InstanceColumns(["1.2.1.0"], [CT], instance_numbers=[10**30]))])
     (answer,) = catalog.find("series")
     assert answer["SeriesNumber"] == 1e30
