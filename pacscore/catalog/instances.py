@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert
 
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import CATALOG_KEYWORDS
-from pacscore.catalog.encoding import json_text, sop_hash
+from pacscore.catalog.encoding import json_text, sop_hash, storable
 from pacscore.catalog.rows import Document, InstanceColumns, Location, ReceivedRow
 from pacscore.catalog.writing import SeriesState, run_many
 from pacscore.errors import InputError
@@ -68,7 +68,10 @@ def write_instances(connection: Connection, entries: Sequence[tuple[int, Instanc
             range(count),
             map(sop_hash, columns.sop_instance_uids),
             class_ids if len(class_ids) == count else class_ids * count,
-            *(getattr(columns, name) or [None] * count for name in _COLUMNS),
+            *(
+                [n if n is not None and storable(n) else None for n in getattr(columns, name)] or [None] * count
+                for name in _COLUMNS
+            ),
             columns.versions or [1] * count,
             map(int, columns.current or [True] * count),
             strict=True,
