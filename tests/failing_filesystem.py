@@ -176,7 +176,7 @@ class FailingFileSystem(LocalFileSystem):
         contents: dict[_File, bytes] = {}
 
         def write_out(folder: _Folder, path: Path) -> None:
-            for name, node in sorted(states[folder].items()):
+            for name, node in states[folder].items():  # In the order they were made: some names are random.
                 if isinstance(node, _File):
                     if node not in contents:
                         contents[node] = node.after_cut(chance, keep)

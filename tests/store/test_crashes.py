@@ -85,7 +85,7 @@ def is_noticed(root: Path, *, number: int, step: int, steps: int) -> bool:
     return any(
         day_with_power_cut(root / f"{number}-{at}-{seed}", crash_at=at, seed=seed, skip_sync_at=number, rounds=1)
         for at in [*range(step + 1, step + 9), *range(step + 9, steps, 8)]
-        for seed in range(5)
+        for seed in range(8)
     )
 
 

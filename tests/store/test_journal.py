@@ -15,6 +15,7 @@ from pacscore.errors import DamagedError, InputError, LimitError, NotFoundError,
 from pacscore.filesystem import LocalFileSystem
 from pacscore.settings import Settings
 from pacscore.store.journal import Journal, Position
+from pacscore.store.segments import LogFault
 
 FS = LocalFileSystem()
 SETTINGS = Settings(segment_bytes_max=64 << 10, spool_bytes_min=20_000, group_bytes_max=32 << 10)
@@ -390,3 +391,16 @@ def test_a_damaged_spool_file_is_reported(folder: Path) -> None:
         path.unlink()
         with pytest.raises(DamagedError):
             list(journal.records())
+
+
+def test_s4_a_segment_without_any_frame_is_reported_and_left_alone(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        journal.append(b"x", [b"y"])
+    for content in (b"", bytes(500)):
+        (folder / "01" / "00000002.log").write_bytes(content)
+        with Journal.open(folder, FS, SETTINGS) as journal:
+            assert [finding.code for finding in journal.findings] == [LogFault.DAMAGED]
+            assert journal.append(b"z", []).startswith("01:3:")
+            assert [finding.code for finding in journal.verify()] == [LogFault.DAMAGED]
+        assert (folder / "01" / "00000002.log").read_bytes() == content
+        (folder / "01" / "00000003.log").unlink()
