@@ -1,9 +1,9 @@
-"""The project's figures: each a row that alternates the project and its peers in one run, after checking that they agree.
+"""The project's figures: each a row that alternates the project and its peers in one run, once they agree.
 
     python bench/figures.py [AREA | AREA.ROW …] [--list] [--quick] [--json FILE] [--data FOLDER] [--scratch FOLDER]
 
-Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed. A peer that is
-not installed is named, not passed over.
+Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed. A peer
+that is not installed is named, not passed over.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def show(figure: Figure) -> None:
     """One row, on a line or two."""
     peers = ", ".join(f"{name} {version}" for name, version in figure.peers.items())
     print(
-        f"{figure.verdict:6}  {figure.row:32} {figure.value_text:>26}   must {figure.must_text:<10} aim {figure.aim_text:<10} {peers}"
+        f"{figure.verdict:6}  {figure.row:24} {figure.value_text:>26}   "
+        f"must {figure.must_text:<10} aim {figure.aim_text:<10} {peers}"
     )
     if figure.detail:
         print(f"        {figure.detail}")

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
 ATTRIBUTION = (
     "Images: patient STS_003 of the Soft-tissue-Sarcoma collection, The Cancer Imaging Archive, CC BY 3.0 "
-    "(Vallières et al., Phys Med Biol 60 (2015) 5471, doi 10.7937/K9/TCIA.2015.7GO2GSKS), and test files of pydicom (MIT)."
+    "(Vallières et al., Phys Med Biol 60 (2015) 5471, doi 10.7937/K9/TCIA.2015.7GO2GSKS), and test files of pydicom "
+    "(MIT)."
 )
 _RUNS = 5
-_SHEET_MAX = 60
+_SHEET_MAX = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +95,9 @@ def run_demo(
         report = archive.ingest(*sources, progress=progress)
         if not report.stored:
             raise InputError("no DICOM object was found there. Give a folder that holds some.", path=str(path))
-        rows = list(archive.find("series"))
-        opened = [archive.series(row["SeriesInstanceUID"], row["StudyInstanceUID"]) for row in rows]
+        found = [(row, archive.series(row["SeriesInstanceUID"], row["StudyInstanceUID"])) for row in archive.find()]
+        found.sort(key=lambda pair: _voxels(pair[1]), reverse=True)
+        opened = [series for _, series in found]
         example = max(opened, key=_volume_voxels)
         pictures = _draw(opened, example, out)
         timing, speedup = _time_volume(example, sources)
@@ -104,7 +106,7 @@ def run_demo(
         return DemoStory(
             archive=str(out / "archive"),
             ingest=report,
-            series=tuple(_line(row, series) for row, series in zip(rows, opened, strict=True)),
+            series=tuple(_line(row, series) for row, series in found),
             pictures=tuple(map(str, pictures)),
             timing=timing,
             speedup=speedup,
@@ -117,6 +119,10 @@ def run_demo(
         )
 
 
+def _voxels(series: Series) -> tuple[int, str]:
+    return max((math.prod(stack.shape) for stack in series.stacks), default=0), series.series_instance_uid
+
+
 def _volume_voxels(series: Series) -> int:
     """Voxels of its largest regular volume: what the demo reads and draws."""
     return max(
@@ -126,14 +132,11 @@ def _volume_voxels(series: Series) -> int:
 
 
 def _draw(opened: list[Series], example: Series, out: Path) -> list[Path]:
-    volumes, captions = [], []
-    for series in opened:
-        if series.stacks:
-            volume = series.volume()
-            volumes.append(volume.at({axis.name: 0 for axis in volume.axes}) if volume.axes else volume)
-            captions.append(f"{series.document.get('Modality') or '?'}  {' × '.join(map(str, volume.shape))}")
+    """A contact sheet of the largest series, and three planes of the example."""
+    volumes = [series.volume() for series in opened if series.stacks][:_SHEET_MAX]
+    shown = [volume.at({axis.name: 0 for axis in volume.axes}) if volume.axes else volume for volume in volumes]
     sheet, planes = out / "contact-sheet.png", out / "three-planes.png"
-    contact_sheet(volumes[:_SHEET_MAX], captions=captions[:_SHEET_MAX]).save(sheet)
+    contact_sheet(shown).save(sheet)
     draw(example.volume(), "planes").save(planes)
     return [sheet, planes]
 

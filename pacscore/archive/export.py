@@ -29,7 +29,7 @@ def export_originals(session: Session, out: Path, match: Mapping[str, Any], prog
         An object does not have the hash it was stored with.
     """
     start = time.perf_counter()
-    rows = list(find(session, "series", match, order=None, limit=None, after=None))
+    rows = list(find(session, "series", match))
     written: list[str] = []
     total = 0
     for number, row in enumerate(rows, 1):

@@ -84,8 +84,8 @@ class Instance:
         found = hashlib.sha256(memoryview(whole)[self._candidate.prefix_length :]).hexdigest()
         if found != self.sha256:
             raise DamagedError(
-                f"instance {self.sop_instance_uid} does not have the hash it was stored with. Run `pacscore verify` and "
-                "restore it from a copy.",
+                f"instance {self.sop_instance_uid} does not have the hash it was stored with. Run `pacscore verify` "
+                "and restore it from a copy.",
                 uid=self.sop_instance_uid,
                 expected=self.sha256,
                 found=found,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
-from pacscore.catalog import CATALOG_KEYWORDS, ReceivedRow
+from pacscore.catalog import CATALOG_KEYWORDS, ReceivedRow, Value
 from pacscore.dicom.attributes import Header
 from pacscore.settings import Settings
 
@@ -35,7 +35,7 @@ def received_row(head: Mapping[str, Any], candidate: Candidate, position: str) -
         series_instance_uid=candidate.series_instance_uid,
         sop_instance_uid=candidate.sop_instance_uid,
         sop_class_uid=found.sop_class_uid,
-        document=Header(header, found).document(keywords=CATALOG_KEYWORDS),
+        document=_catalog_document(Header(header, found)),
         digest=bytes.fromhex(head["sha256"]),
         transfer_syntax_uid=head["syntax"],
         version=head["version"],
@@ -47,3 +47,9 @@ def received_row(head: Mapping[str, Any], candidate: Candidate, position: str) -
 def read_row(head: Mapping[str, Any], body: bytes, position: str, settings: Settings) -> ReceivedRow:
     """The row of a record, made from its bytes again."""
     return received_row(head, candidate_of(BytesSource(body), settings, head["syntax"]), position)
+
+
+def _catalog_document(header: Header) -> dict[str, Value]:
+    """The attributes that have a column. The catalog names their values by a wider type, of any JSON."""
+    document: dict[str, Any] = dict(header.document(keywords=CATALOG_KEYWORDS))
+    return document

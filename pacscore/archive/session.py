@@ -81,6 +81,8 @@ class Session:
         self.settings = settings
         self.read_only = read_only
         self.commit_lock = threading.RLock()
+        self.judged: dict[str, tuple[str | None, int]] = {}
+        """Of series with received objects, generation and count when their geometry was last judged."""
         self.taken_over: set[str] = set()
         """Journal positions that a seal of this session has laid out: known without comparing."""
         self._generations: OrderedDict[str, Generation] = OrderedDict()
@@ -248,6 +250,14 @@ class Session:
 
     # The catalog.
 
+    def own_catalog(self) -> Catalog:
+        """A catalog that this session may write to: a reader's is private from now on."""
+        if self.read_only and self._private is None:
+            self.catalog.close()
+            self.catalog = self._private_catalog()
+            self.refresh()
+        return self.catalog
+
     def renew_catalog(self) -> None:
         """Put an empty catalog in the place of the one there is."""
         self.catalog.close()
@@ -263,6 +273,9 @@ class Session:
             return Catalog.open(self.layout.catalog, settings=self.settings)
         if self._is_current():
             return Catalog.open(self.layout.catalog, read_only=True, settings=self.settings)
+        return self._private_catalog()
+
+    def _private_catalog(self) -> Catalog:
         self._private = tempfile.TemporaryDirectory(prefix="pacscore-catalog-")
         private = Path(self._private.name) / "catalog.sqlite"
         with suppress(FileNotFoundError):

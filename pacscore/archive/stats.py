@@ -18,7 +18,7 @@ def summarise(session: Session) -> dict[str, Any]:
     series: Counter[str] = Counter()
     instances: Counter[str] = Counter()
     verdicts: Counter[str] = Counter()
-    for row in find(session, "series", {}, order=None, limit=None, after=None):
+    for row in find(session, "series", {"geometry": ""}):
         modality, count = str(row.get("Modality") or ""), row.get("NumberOfSeriesRelatedInstances")
         series[modality] += 1
         instances[modality] += count if isinstance(count, int) else 0

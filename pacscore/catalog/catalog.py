@@ -118,6 +118,7 @@ class Catalog:
             ]
             writing.place(connection, changes)
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
+            instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             instances.count_waiting(connection, (state.id for state in states.values()))
             self._set_positions(connection, positions)
 
@@ -155,6 +156,12 @@ class Catalog:
             touched = instances.retire(connection, journal_positions)
             instances.count_waiting(connection, touched)
             self._drop_empty(connection, touched)
+
+    def set_verdicts(self, verdicts: Mapping[str, str]) -> None:
+        """Note the geometry verdicts, by series key, of series that have instances in the journal."""
+        with self._transaction() as connection:
+            rows = [(verdict, key) for key, verdict in verdicts.items()]
+            writing.run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
 
     def set_position(self, name: str, token: str) -> None:
         """Note how far the log ``name`` has been followed."""
@@ -390,6 +397,7 @@ class Catalog:
         instances.count_waiting(connection, [state.id for state in old])
         for state in states.values():
             state.sealed = None
+            state.classes.clear()  # They are written anew.
 
     def _set_positions(self, connection: Connection, positions: Mapping[str, str] | None) -> None:
         writing.run_many(connection, dialect.upsert(schema.position), list((positions or {}).items()))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Select, and_, case, func, or_, select, union
@@ -47,6 +47,8 @@ class Condition:
         The same condition, out of and within the reach of an index.
     driver
         Selects the numbers of all rows of ``table`` that meet it, by index; None when none helps.
+    wide
+        Whether ``driver`` may select others too.
     ordered
         Whether walking the index of ``indexed`` also gives the default order.
     """
@@ -56,6 +58,7 @@ class Condition:
     indexed: Clause | None = None
     driver: Driver | None = None
     ordered: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def conditions_of(connection: Connection, query: Query, level: Level, *, combine
     checks: list[tuple[str, Test]] = []
     documents: list[tuple[str, Test]] = []
     together = _combined(query.tests) if combined else {}
-    for key, test in query.tests.items():
+    tests = _with_modality(query.tests, level)
+    for key, test in tests.items():
         if key in together:
             rows.append(together[key])
         elif key in COMPUTED:
@@ -100,6 +104,16 @@ def conditions_of(connection: Connection, query: Query, level: Level, *, combine
     return Conditions(tuple(rows), tuple(checks), tuple(documents))
 
 
+def _with_modality(tests: Mapping[str, Test], level: Level) -> Mapping[str, Test]:
+    """For studies, a modality in the study is the modality of a series, if nothing else is said of series."""
+    if level not in {Level.STUDY, Level.PATIENT} or "ModalitiesInStudy" not in tests:
+        return tests
+    others = [key for key in tests if key != "ModalitiesInStudy"]
+    if any(key not in BY_KEYWORD or BY_KEYWORD[key].table == "series" for key in others):
+        return tests
+    return {**{key: tests[key] for key in others}, "Modality": tests["ModalitiesInStudy"]}
+
+
 def _alone(column: ColumnElement[Any]) -> Select[Any]:
     """A selection that stays one of its own inside a statement on the same table."""
     return select(column).correlate(None)
@@ -119,17 +133,17 @@ def _of_attribute(connection: Connection, attribute: Attribute, test: Test) -> t
     condition = _of_column(
         column, attribute.table, test, ordered=attribute.indexed and attribute.keyword not in _IDENTITIES
     )
-    driver = condition.driver if attribute.indexed else None
+    driver, wide = condition.driver if attribute.indexed else None, False
     if attribute.keyword in _TRIGRAMS:
         by_part = _trigram_driver(attribute, test)
-        driver = driver if by_part is None else by_part
+        driver, wide = (driver, False) if by_part is None else (by_part, True)
     if not several:
-        return Condition(attribute.table, condition.clause, condition.indexed, driver, condition.ordered), exact
+        return replace(condition, driver=driver, wide=wide), exact
     owners = _alone(schema.term.c.owner).where(
         schema.term.c.path == attribute.keyword, clause_of(schema.term.c.value, test)
     )
     clause = or_(condition.clause, dialect.unindexed(table.c.id).in_(owners))
-    return Condition(attribute.table, clause, None, union(driver, owners) if driver is not None else None), exact
+    return Condition(attribute.table, clause, None, None if driver is None else union(driver, owners), wide=wide), exact
 
 
 def _of_study_date(test: Test) -> Condition:
@@ -199,10 +213,7 @@ def _trigram_driver(attribute: Attribute, test: Test) -> Driver | None:
     """Rows that contain the pattern, by the trigram index: it helps from three letters in a row."""
     if not isinstance(test, (Wildcard, Name)) or _bounded(test):
         return None
-    pattern = test.pattern.split("=", 1)[0]
-    if max(map(len, re.split(r"[*?]", pattern))) < 3:
-        return None
-    return dialect.trigram_rows(attribute.table, attribute.folded_column, pattern)
+    return dialect.trigram_rows(attribute.table, re.split(r"[*?]", test.pattern.split("=", 1)[0]))
 
 
 # Dates and times as one.

@@ -14,6 +14,7 @@ from pacscore.catalog.rows import Document, Value
 
 TEXT_OF_ONE_VALUE = frozenset({"LT", "ST", "UT"})  # A backslash in these is text (PS3.5 6.4).
 NUMBERS = frozenset({"IS", "DS"})
+_TERM_SEQUENCES = frozenset(sequence for sequence, _ in TERM_PATHS)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 json_text = _encoder.encode
 
@@ -35,6 +36,11 @@ def patient_key(values: Mapping[str, Value], study_instance_uid: str) -> int:
     if identity == "":
         return hash63("study", study_instance_uid)
     return hash63("patient", plain_text(values.get("IssuerOfPatientID")), identity)
+
+
+def storable(number: int) -> bool:
+    """Whether a database integer can hold it; a header may state anything."""
+    return -(1 << 63) <= number < 1 << 63
 
 
 def plain_text(value: Value) -> str:
@@ -73,6 +79,8 @@ class Columns:
             at, attribute = places[keyword]
             if isinstance(value, list):
                 value = value[0] if attribute.vr in NUMBERS else plain_text(value)  # noqa: PLW2901
+            if isinstance(value, int) and not storable(value):
+                value = float(str(value))  # noqa: PLW2901  # By way of text: infinite when beyond a float too.
             row[at] = value if isinstance(value, (str, int, float)) else plain_text(value)
             if attribute.vr == "PN":
                 groups = name_groups(str(value).split("\\", 1)[0])
@@ -104,6 +112,8 @@ def attribute_value(attribute: Attribute, stored: Any) -> Value:
 
 def nested_terms(document: Document) -> Iterator[tuple[str, str]]:
     """Path and value of the nested attributes that are looked up by index."""
+    if _TERM_SEQUENCES.isdisjoint(document):
+        return
     for sequence, keyword in TERM_PATHS:
         items = document.get(sequence)
         if isinstance(items, list):

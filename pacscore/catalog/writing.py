@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
@@ -51,7 +51,10 @@ UPSERT_TERM = dialect.upsert(schema.term)
 
 @dataclass(slots=True)
 class SeriesState:
-    """A series as the writer sees it between reading and writing its rows."""
+    """A series as the writer sees it between reading and writing its rows.
+
+    ``classes`` are the SOP classes known to be noted for it; there may be more.
+    """
 
     id: int
     key: str
@@ -62,6 +65,7 @@ class SeriesState:
     new: bool = False
     sealed: SeriesRow | None = None
     instance_count: int = 0
+    classes: set[str] = field(default_factory=set)
 
 
 def stated(document: Document) -> dict[str, Value]:
@@ -190,8 +194,11 @@ def _write_series(
     old: list[tuple[Any, ...]] = []
     for state, new, document, target, study in rows:
         values = new.values
-        known = _read_document(connection, state.id) if document is None and not state.new else document
-        whole = {**(known or {}), **values}
+        if document is not None and state.new:
+            whole = document  # Its own statement is the consensus.
+        else:
+            known = _read_document(connection, state.id) if document is None and not state.new else document
+            whole = {**(known or {}), **values}
         attributes = _SERIES_COLUMNS.values(values)
         date = plain_text(study.values.get("StudyDate"))
         text = dialect.pack_document(json_text(whole))

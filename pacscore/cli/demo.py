@@ -12,6 +12,7 @@ from pacscore.cli.progress import shown
 from pacscore.cli.text import bytes_text, table
 
 NAME = "demo"
+LISTED = 12
 HELP = (
     "Run the main job on real DICOM: yours, or a patient that comes with pacscore.\n\n"
     "Makes an archive, ingests, shows what was found, draws pictures, times reading a volume against reading the "
@@ -43,12 +44,17 @@ def run(
     table(
         "What was found",
         ("study", "modality", "series", "#instances", "shape", "spacing mm", "geometry"),
-        ((s.study, s.modality, s.description, s.instances, s.shape, s.spacing, s.verdict) for s in story.series),
+        (
+            (s.study, s.modality, s.description, s.instances, s.shape, s.spacing, s.verdict)
+            for s in story.series[:LISTED]
+        ),
     )
+    if len(story.series) > LISTED:
+        typer.echo(f"… and {len(story.series) - LISTED} smaller series: pacscore find {story.archive} --limit 0")
     report = story.ingest
     typer.echo(
-        f"Ingest    {report.stored} objects, {bytes_text(report.bytes_in)} -> {bytes_text(report.bytes_stored)} on disk "
-        f"({100 * report.bytes_stored / max(1, report.bytes_in):.0f} %), {report.seconds:.1f} s; "
+        f"Ingest    {report.stored} objects, {bytes_text(report.bytes_in)} -> {bytes_text(report.bytes_stored)} "
+        f"on disk ({100 * report.bytes_stored / max(1, report.bytes_in):.0f} %), {report.seconds:.1f} s; "
         f"{len(report.skipped)} skipped, {len(report.quarantined)} quarantined"
     )
     typer.echo(f"Volume    {story.timing}")

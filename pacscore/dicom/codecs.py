@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pacscore.dicom import _decoders as decoders
 from pacscore.dicom.codestream import Codestream, FrameFormat, frame_format, read_codestream
 from pacscore.dicom.pixels import PixelDescription, extend_sign, read_native_frame
+from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.errors import LimitError, UndecodableError
 from pacscore.settings import Settings
 
@@ -90,14 +91,6 @@ _DECODERS: dict[FrameFormat, tuple[Decoder, ...]] = {
 }
 
 
-# Transfer syntaxes whose frames may have lost something; all others give back every bit of a word.
-_LOSSY = frozenset(
-    uid
-    for uid in (f"1.2.840.10008.1.2.4.{n}" for n in (*range(50, 57), *range(59, 65), 81, 91, 112, 203))
-    if frame_format(uid) is not None
-)
-
-
 def can_decode(transfer_syntax_uid: str) -> bool:
     """Whether frames of an encapsulated transfer syntax can be decoded with what is installed.
 
@@ -141,6 +134,8 @@ def decode_frame(
         is broken, or contradicts the description. The stored bytes are untouched.
     LimitError
         The frame would be larger than the settings allow.
+    UnsupportedError
+        Bits Allocated is no width of a word.
 
     Notes
     -----
@@ -148,15 +143,15 @@ def decode_frame(
     read as the description says. Thread safe; the decoders of imagecodecs release the interpreter lock.
     """
     limit = (settings or Settings()).frame_bytes_max
-    if description.frame_bytes() > limit:
+    size = description.sample_count() * description.dtype().itemsize
+    if size > limit:
         raise LimitError(
-            f"A frame of {description.frame_bytes()} bytes exceeds the limit of {limit} (frame_bytes_max).",
-            expected=limit,
-            found=description.frame_bytes(),
+            f"A frame of {size} bytes exceeds the limit of {limit} (frame_bytes_max).", expected=limit, found=size
         )
+    data = bytes(data)
     kind = frame_format(transfer_syntax_uid)
     if kind is FrameFormat.NATIVE:
-        return _native(bytes(data), description, transfer_syntax_uid)
+        return _native(data, description, transfer_syntax_uid)
     if kind is FrameFormat.DEFLATED:
         return _native(_inflate(data, description), description, transfer_syntax_uid)
     if kind is None or kind not in _DECODERS:
@@ -168,9 +163,7 @@ def decode_frame(
     if stream is not None:
         _check_agreement(stream, description, kind)
     decoder = _choose_decoder(kind, stream, transfer_syntax_uid)
-    return _conform(
-        _run(decoder, bytes(data), description, transfer_syntax_uid), stream, description, transfer_syntax_uid
-    )
+    return _conform(_run(decoder, data, description, transfer_syntax_uid), stream, description, transfer_syntax_uid)
 
 
 def decoded_photometric(data: bytes | memoryview, description: PixelDescription, transfer_syntax_uid: str) -> str:
@@ -228,8 +221,8 @@ def _run(decoder: Decoder, data: bytes, description: PixelDescription, transfer_
 
 
 def _check_agreement(stream: Codestream, description: PixelDescription, kind: FrameFormat) -> None:
-    # libjpeg fills what is missing with gray and says nothing; CharLS may search for an end for seconds, reading on
-    # behind the bytes it was given. The other decoders refuse cut frames themselves.
+    # libjpeg fills what is missing with gray and says nothing; CharLS has searched for an end for seconds in 120
+    # bytes. The other decoders refuse cut frames themselves.
     if not stream.complete and kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS):
         raise UndecodableError(
             f"This {kind} frame breaks off: it has no end marker. The stored bytes can be fetched.", expected="FFD9"
@@ -251,7 +244,8 @@ def _conform(
     """Bring decoded samples to the description's shape and dtype, or refuse them."""
     dtype, shape = description.dtype(), description.frame_shape()
     bits = stream.precision if stream is not None and stream.precision else decoded.dtype.itemsize * 8
-    if decoded.shape != shape or decoded.dtype.kind not in "iu" or bits > dtype.itemsize * 8:
+    fits = bits <= dtype.itemsize * 8 and decoded.dtype.itemsize <= dtype.itemsize
+    if decoded.shape != shape or decoded.dtype.kind not in "iu" or not fits:
         raise UndecodableError(
             f"The frame decodes to {decoded.dtype} of shape {decoded.shape} with {bits} bits, but the object's "
             f"attributes say {dtype} of shape {shape}. The stored bytes can be fetched.",
@@ -270,7 +264,7 @@ def _conform(
     if bits <= description.bits_stored:
         # Decoders put samples at bit 0; an object with High Bit above Bits Stored - 1 holds them higher.
         return words << dtype.type(spare) if spare else words
-    if spare == 0 and transfer_syntax_uid in _LOSSY:
+    if spare == 0 and transfer_syntax(transfer_syntax_uid).lossless is not True:
         # Coded deeper than Bits Stored, lossy samples overshoot the range: masked, white would turn black.
         low = -(1 << (description.bits_stored - 1)) if description.signed else 0
         words = np.clip(words, low, low + (1 << description.bits_stored) - 1)

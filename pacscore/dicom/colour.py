@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.dicom.codecs import decode_frame, decoded_photometric
-from pacscore.dicom.codestream import EXPLICIT_BIG_ENDIAN, FrameFormat, frame_format
+from pacscore.dicom.codestream import FrameFormat, frame_format
 from pacscore.dicom.pixels import PixelDescription, stored_values
+from pacscore.dicom.syntaxes import EXPLICIT_BIG
 from pacscore.errors import InputError, InvalidDicomError, UnsupportedError
 from pacscore.kernels.pixels import ybr_full_to_rgb_into
 from pacscore.settings import Settings
@@ -25,7 +26,7 @@ RgbFrame: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 _COLORS = ("Red", "Green", "Blue")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Palette:
     """A palette color lookup table.
 
@@ -68,7 +69,7 @@ def read_palette(
     """
     if get("RedPaletteColorLookupTableDescriptor") is None:
         return None
-    big_endian = transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
+    big_endian = transfer_syntax_uid == EXPLICIT_BIG
     columns: list[NDArray[Any]] = []
     firsts: set[int] = set()
     for color in _COLORS:

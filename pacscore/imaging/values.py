@@ -6,6 +6,7 @@ They know nothing of DICOM's encoding; ``attributes`` reads them from documents.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 

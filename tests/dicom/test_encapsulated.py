@@ -15,6 +15,8 @@ from reference import pixels as twin
 from reference.pydicom_images import list_images, read_image
 
 from pacscore.dicom.encapsulated import FrameMap, MapSource, map_frames
+from pacscore.dicom.scan import scan
+from pacscore.dicom.syntaxes import DEFLATED_LITTLE
 from pacscore.errors import InputError, InvalidDicomError, PacscoreError, UnsupportedError
 
 JPEG = "1.2.840.10008.1.2.4.50"
@@ -265,3 +267,29 @@ def test_a_value_cut_at_every_offset_raises_only_our_errors() -> None:
         except InvalidDicomError:
             continue
         assert frames_of(value, found) == [stream(b"0123"), stream(b"45")]
+
+
+def test_values_found_by_the_scan_are_those_of_pydicom_and_give_its_frames(data: Path) -> None:
+    delimited: dict[bool, int] = {}
+    for path in list_images(data):
+        image = read_image(path)
+        if image is None or image.transfer_syntax_uid == DEFLATED_LITTLE:
+            continue
+        whole = path.read_bytes()
+        try:
+            place = scan(whole).pixels
+        except InvalidDicomError:
+            assert path.parent.name == "broken", path
+            continue
+        assert place is not None, path
+        assert place.encapsulated == image.encapsulated, path
+        value = memoryview(whole)[place.offset : place.offset + place.length]
+        if not place.encapsulated:
+            assert value == image.value, path
+            continue
+        count = int(image.get("NumberOfFrames") or 1)
+        found = map_frames(value, count, image.transfer_syntax_uid)
+        expected = list(pydicom.encaps.generate_frames(image.value, number_of_frames=count))
+        assert frames_of(whole[place.offset : place.offset + place.length], found) == expected, path
+        delimited[found.delimited] = delimited.get(found.delimited, 0) + 1
+    assert delimited[True] > 50

@@ -184,6 +184,22 @@ def test_diffusion_directions_make_one_axis_with_repeated_unweighted_volumes_cou
     assert placed(stack, documents) == [[(v, s) for s in range(5)] for v in range(5)]
 
 
+def test_equal_diffusion_weightings_are_counted_by_instance_number_or_not_at_all() -> None:
+    volumes = [{"DiffusionBValue": 0.0}] + [{"DiffusionBValue": 1000.0}] * 3
+    documents = series(volumes)
+
+    (counted,) = stacks_of(documents)
+    assert counted.axes[0].values == ("b=0", "b=1000 #1", "b=1000 #2", "b=1000 #3")
+    assert "repeat-axis" in codes(counted)
+    assert placed(counted, documents) == [[(v, s) for s in range(5)] for v in range(4)]
+
+    for item in documents:
+        item["InstanceNumber"] = 1
+    stacks = stacks_of(documents)
+    assert all(not stack.axes for stack in stacks)
+    assert any("duplicates" in codes(stack) and stack.geometry.index_to_lps is None for stack in stacks)
+
+
 def test_private_diffusion_elements_count_where_the_standard_ones_are_missing() -> None:
     volumes = [
         {
@@ -242,6 +258,19 @@ def test_incomplete_last_volume_is_split_off_and_the_complete_ones_stay_together
         assert finding.fields["missing_count"] == missing
         assert {item.fields["verdict"] for item in stack.geometry.findings if item.code == "alone"} == {"regular"}
     assert part.geometry.index_to_lps is not None
+
+
+def test_a_duplicate_of_one_slice_spoils_its_volume_only() -> None:
+    documents = series([{"TemporalPositionIdentifier": t + 1} for t in range(6)])
+    documents.append(documents[7] | {"SOPInstanceUID": "1.2.9"})
+
+    whole, part = stacks_of(documents)
+
+    assert whole.shape == (5, 5, 8, 8)
+    assert part.shape == (6, 8, 8)
+    assert whole.geometry.index_to_lps is not None
+    assert part.geometry.index_to_lps is None
+    assert {"duplicates", "incomplete-axis"} <= codes(part)
 
 
 def test_a_hole_in_a_product_of_two_axes_is_split_by_values() -> None:

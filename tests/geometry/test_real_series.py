@@ -268,6 +268,7 @@ def _stored_nifti(path: Path) -> NDArray[Any]:
         ("sts003-pet_4_e0.nii.gz", None),
     ],
 )
+@pytest.mark.filterwarnings("ignore:The value length")  # Of the file, not of this test.
 def test_every_voxel_of_every_volume_is_that_of_dcm2niix(
     data: Path, to_document: Callable[[pydicom.Dataset], dict[str, Any]], file: str, component: int | None
 ) -> None:
