@@ -35,7 +35,7 @@ from pacscore.errors import AmbiguousError, NotFoundError, QueryError, ReadOnlyE
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
-_LOAD_BATCH = 20_000
+_LOAD_BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.
 
 
 class Catalog:
