@@ -18,6 +18,8 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 import pacscore
+from pacscore.archive.derived_encoding import SourceImage
+from pacscore.archive.derived_objects import REFERENCES_MAX, slice_references
 from pacscore.archive.derived_pixels import coding, decimal_text, derive_pixels
 from pacscore.errors import (
     AmbiguousError,
@@ -116,6 +118,16 @@ def test_every_object_names_all_sources_and_who_made_it(filled: pacscore.Archive
         assert dataset.ContributingEquipmentSequence[-1].Manufacturer == "pacscore"
     assert len({instance.sop_instance_uid for instance in derived.instances}) == len(volume)
     assert not set(volume.sop_instance_uids) & {instance.sop_instance_uid for instance in derived.instances}
+
+
+def test_headers_do_not_grow_with_the_square_of_the_number_of_slices() -> None:
+    few = {f"1.2.{number}": SourceImage(CT, f"1.2.{number}") for number in range(REFERENCES_MAX)}
+    many = few | {"1.3": SourceImage(CT, "1.3")}
+    assert len(slice_references(few, list(few))) == 1
+    each = slice_references(many, list(many))
+    assert len(each) == len(many)
+    assert max(map(len, each)) < 300
+    assert all(uid.encode() in encoded for uid, encoded in zip(many, each, strict=True))
 
 
 def test_objects_are_whole_dicom_files_without_private_elements(filled: pacscore.Archive) -> None:
