@@ -27,7 +27,7 @@ def _commit_forward(session: Session, target: str) -> None:
     Its objects are sealed anew on the heads as they are now: what is there already is recognised by its hash.
     """
     path = session.layout.root / target
-    if not path.exists() or _is_committed(session, target):
+    if not target or not path.exists() or _is_committed(session, target):
         return
     groups = []
     for prefix in series_prefixes(path):
