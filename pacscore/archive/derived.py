@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from pacscore.archive.candidates import Candidate, candidate_of
-from pacscore.archive.derived_encoding import SourceImage, encode_references
+from pacscore.archive.derived_encoding import SourceImage
 from pacscore.archive.derived_headers import PET_IMAGE
 from pacscore.archive.derived_objects import (
     DerivedSeries,
@@ -26,6 +26,7 @@ from pacscore.archive.derived_objects import (
     derivation_text,
     next_series_number,
     slice_header,
+    slice_references,
 )
 from pacscore.archive.derived_pixels import derive_pixels
 from pacscore.archive.derived_planes import SlicePlanes
@@ -155,8 +156,8 @@ def _derived_series(
     from pydicom.uid import generate_uid
 
     documents = {uid: source.document(keywords=_SOURCE_KEYWORDS) for uid, source in sources.items()}
-    images = [SourceImage(str(document["SOPClassUID"]), uid) for uid, document in documents.items()]
-    sop_class = choose_class(volume, [image.sop_class_uid for image in images])
+    images = {uid: SourceImage(str(document["SOPClassUID"]), uid) for uid, document in documents.items()}
+    sop_class = choose_class(volume, [image.sop_class_uid for image in images.values()])
     pixels = derive_pixels(volume, zero_intercept=sop_class == PET_IMAGE)
     first: Mapping[str, Any] = next(iter(documents.values()), {})
     studies = {source.series.study_instance_uid for source in sources.values()}
@@ -174,7 +175,7 @@ def _derived_series(
         series_number=next_series_number(first.get("SeriesNumber")),
         is_lossy=any(document.get("LossyImageCompression") == "01" for document in documents.values()),
         derivation=derivation_text(volume, pixels, title),
-        references=encode_references(images),
+        references=slice_references(images, volume.sop_instance_uids),
         utc=datetime.now(UTC),
     )
 

@@ -4,6 +4,8 @@ O1  The place of every pixel is the volume's: each slice states its own position
     shear, and read back it has the same affine.
 O2  What is not known is not stated: slice thickness and the like come from a source in the same place, or not at all.
 O3  Every object names all source images of the volume (PS3.3 C.7.6.1.1.4), what was done, and that pacscore did it.
+    Of more than ``REFERENCES_MAX`` sources it names the one of its own slice, lest headers grow with the square of the
+    number of slices; together the objects then name them all.
 O4  An object is of its sources' SOP Class where that has one slice per object and 16 bits (CT, MR, PET). All others are
     Secondary Capture images, extended by the attributes of the Image Plane module (PS3.2 calls it a Standard Extended
     SOP Class), so that their geometry stays readable.
@@ -13,14 +15,14 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pacscore.archive.derived_encoding import choose_charset, coded, encoded
+from pacscore.archive.derived_encoding import SourceImage, choose_charset, coded, encode_references, encoded
 from pacscore.archive.derived_headers import (
     CT_IMAGE,
     MR_IMAGE,
@@ -44,6 +46,7 @@ EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 _SOURCE_IMAGES = 0x00082112
 _TEXT_MAX = {"LO": 64, "ST": 1024}
 _SERIES_NUMBER_STEP = 1000
+REFERENCES_MAX = 1000
 _INTEGER_STRING_MAX = 2**31 - 1
 _EMPTY_IF_UNKNOWN = (
     "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "PatientName", "PatientID",
@@ -53,7 +56,10 @@ _EMPTY_IF_UNKNOWN = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DerivedSeries:
-    """All that the objects of one derived series share."""
+    """All that the objects of one derived series share.
+
+    ``references`` is the encoded Source Image Sequence: one for all slices, or one for each.
+    """
 
     volume: Volume
     pixels: DerivedPixels
@@ -66,7 +72,7 @@ class DerivedSeries:
     series_number: int
     is_lossy: bool
     derivation: str
-    references: bytes
+    references: tuple[bytes, ...]
     utc: datetime
 
 
@@ -75,6 +81,13 @@ def choose_class(volume: Volume, source_classes: Sequence[str]) -> str:
     classes = set(source_classes)
     fits = len(classes) == 1 and classes <= SLICE_CLASSES and volume.dtype.kind != "b" and volume.dtype.itemsize > 1
     return classes.pop() if fits else SECONDARY_CAPTURE
+
+
+def slice_references(sources: Mapping[str, SourceImage], sop_instance_uids: Sequence[str]) -> tuple[bytes, ...]:
+    """The Source Image Sequence (0008,2112) of the slices, encoded: one for all, or one for each (O3)."""
+    if len(sources) <= REFERENCES_MAX:
+        return (encode_references(list(sources.values())),)
+    return tuple(encode_references([sources[uid]]) for uid in sop_instance_uids)
 
 
 def next_series_number(source: object) -> int:
@@ -153,7 +166,7 @@ def slice_header(series: DerivedSeries, index: int, source: Dataset | None, *, s
     length = words[index].nbytes + words[index].nbytes % 2
     pixel_element = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW" if words.itemsize == 2 else b"OB", 0, length)
     prefix = make_file_prefix(series.sop_class_uid, sop_instance_uid, EXPLICIT_LITTLE)
-    return b"".join((prefix, before, series.references, behind, pixel_element))
+    return b"".join((prefix, before, series.references[index % len(series.references)], behind, pixel_element))
 
 
 def _inherited(series: DerivedSeries, index: int, source: Dataset | None) -> Dataset:

@@ -64,10 +64,13 @@ class SlicePlanes:
 
     def is_place_of(self, source: Dataset, index: int, shape: tuple[int, ...]) -> bool:
         """Whether a source's pixels lie where those of a slice do, to the tolerance of a verdict."""
-        stated = [source.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")]
-        if not all(stated) or (source.get("Rows"), source.get("Columns")) != shape:
+        try:
+            stated = [source.get(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")]
+            if not all(stated) or (source.get("Rows"), source.get("Columns")) != shape:
+                return False
+            position, orientation, spacing = (np.array(value, np.float64) for value in stated)
+        except (ValueError, TypeError):  # No numbers there: what they meant is not known.
             return False
-        position, orientation, spacing = (np.array(value, np.float64) for value in stated)
         reach = max(shape) * max(self.pixel_spacing)
         limit = tolerance_mm(self.spacing_mm or 0.0)
         return bool(

@@ -31,7 +31,7 @@ from pacscore.catalog.rows import (
     Value,
 )
 from pacscore.catalog.writing import SeriesState
-from pacscore.errors import AmbiguousError, NotFoundError, QueryError, ReadOnlyError
+from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
@@ -160,8 +160,7 @@ class Catalog:
     def set_verdicts(self, verdicts: Mapping[str, str]) -> None:
         """Note the geometry verdicts, by series key, of series that have instances in the journal."""
         with self._transaction() as connection:
-            rows = [(verdict, key) for key, verdict in verdicts.items()]
-            writing.run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
+            writing.write_verdicts(connection, verdicts)
 
     def set_position(self, name: str, token: str) -> None:
         """Note how far the log ``name`` has been followed."""
@@ -193,7 +192,7 @@ class Catalog:
     def journal_positions(self) -> set[str]:
         """The positions of all instances that are known to lie in the journal."""
         with self._reading() as connection:
-            return {position for (position,) in connection.exec_driver_sql("SELECT position FROM journal_instance")}
+            return reading.journal_positions(connection)
 
     def lookup(self, sop_instance_uid: str) -> tuple[Location, ...]:
         """Where an instance lies: every version of it, in every series; empty when it is not here."""
@@ -217,16 +216,7 @@ class Catalog:
         where, values = "WHERE series_instance_uid = ?", [series_instance_uid]
         if study_instance_uid is not None:
             where, values = f"{where} AND study_instance_uid = ?", [series_instance_uid, study_instance_uid]
-        found = self._stored(where, values)
-        if not found:
-            raise NotFoundError("No such series is in the catalog.", uid=series_instance_uid)
-        if len(found) > 1:
-            raise AmbiguousError(
-                f"{len(found)} studies hold a series of this UID. Give the Study Instance UID too.",
-                uid=series_instance_uid,
-                found=tuple(one.study_instance_uid for one in found),
-            )
-        return found[0]
+        return reading.only_one(self._stored(where, values), series_instance_uid)
 
     def series_by_key(self, key: str) -> StoredSeries | None:
         """The series of that key, if it is here."""

@@ -284,6 +284,12 @@ def settle(connection: Connection, numbers: Iterable[int]) -> None:
         )
 
 
+def write_verdicts(connection: Connection, verdicts: Mapping[str, str]) -> None:
+    """Change the geometry verdict of series, by key."""
+    rows = [(verdict, key) for key, verdict in verdicts.items()]
+    run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
+
+
 def run_many(connection: Connection, sql: str, rows: list[Any]) -> None:
     """Run one statement for each row, if there are any."""
     if rows:

@@ -18,6 +18,8 @@ from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
 import pacscore
+from pacscore.archive.derived_encoding import SourceImage
+from pacscore.archive.derived_objects import REFERENCES_MAX, slice_references
 from pacscore.archive.derived_pixels import coding, decimal_text, derive_pixels
 from pacscore.errors import (
     AmbiguousError,
@@ -30,7 +32,7 @@ from pacscore.errors import (
 )
 from pacscore.filesystem import LocalFileSystem
 from pacscore.geometry import StackGeometry, Verdict
-from pacscore.imaging import ArrayInMemory, Presentation, Rescale, StoredFormat, Volume, Window
+from pacscore.imaging import ArrayInMemory, LookupTable, Presentation, Rescale, StoredFormat, Volume, Window
 
 CT, MR, PET = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -116,6 +118,16 @@ def test_every_object_names_all_sources_and_who_made_it(filled: pacscore.Archive
         assert dataset.ContributingEquipmentSequence[-1].Manufacturer == "pacscore"
     assert len({instance.sop_instance_uid for instance in derived.instances}) == len(volume)
     assert not set(volume.sop_instance_uids) & {instance.sop_instance_uid for instance in derived.instances}
+
+
+def test_headers_do_not_grow_with_the_square_of_the_number_of_slices() -> None:
+    few = {f"1.2.{number}": SourceImage(CT, f"1.2.{number}") for number in range(REFERENCES_MAX)}
+    many = few | {"1.3": SourceImage(CT, "1.3")}
+    assert len(slice_references(few, list(few))) == 1
+    each = slice_references(many, list(many))
+    assert len(each) == len(many)
+    assert max(map(len, each)) < 300
+    assert all(uid.encode() in encoded for uid, encoded in zip(many, each, strict=True))
 
 
 def test_objects_are_whole_dicom_files_without_private_elements(filled: pacscore.Archive) -> None:
@@ -289,7 +301,18 @@ def test_decimal_strings_fit_and_are_close(number: float) -> None:
     assert float(text) == pytest.approx(number, rel=1e-8)
 
 
-def test_half_floats_and_modality_tables_are_taken(empty: pacscore.Archive) -> None:
+def test_values_behind_a_modality_lut_are_stored_as_they_look(empty: pacscore.Archive) -> None:
+    array = np.array([[[0, 1, 2], [3, 2, 1]]], np.uint8).repeat(2, 0)
+    table = LookupTable(1, np.array([-100, 5000, 7], np.float32))
+    volume = _volume(array, rescale=replace(Rescale.linear(unit="HU"), tables=(table,)))
+    back = empty.store_derived(volume, description="table").volume()
+    np.testing.assert_array_equal(back.modality(), volume.modality())
+    unusable = replace(volume, rescale=replace(volume.rescale, missing="The LUT is cut short."))
+    with pytest.raises(UnsupportedError, match="cut short"):
+        empty.store_derived(unusable, description="table")
+
+
+def test_half_floats_are_taken(empty: pacscore.Archive) -> None:
     array = np.linspace(0, 1, 24, dtype=np.float16).reshape(2, 3, 4)
     scaled = _volume(array, rescale=Rescale.linear(2.0, 0.5))
     back = empty.store_derived(scaled, description="half").volume().modality()
