@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 
 from pacscore.archive.candidates import Candidate
+from pacscore.archive.commits import commits_of
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
-from pacscore.archive.session import Session, commits_of
+from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
 from pacscore.store.events import Event, EventPosition

@@ -12,20 +12,18 @@ import json
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
+from pacscore.archive.commits import Commit, commits_of, series_row
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
-from pacscore.archive.records import SeriesRecord
 from pacscore.archive.staging import Staging
 from pacscore.archive.turns import Receiving
-from pacscore.catalog import Catalog, InstanceColumns, ReceivedRow, SeriesRow
-from pacscore.errors import FormatVersionError, NotFoundError, ReadOnlyError
+from pacscore.catalog import Catalog, ReceivedRow
+from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, ReadOnlyError
 from pacscore.filesystem import FileSystem
 from pacscore.settings import Settings
 from pacscore.store.events import Event, EventLog, EventPosition
@@ -37,39 +35,6 @@ from pacscore.store.positions import Position
 _GENERATIONS_KEPT = 64
 _EVENTS = "events"
 _APPLY_BATCH = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One series' part of a commit event.
-
-    Attributes
-    ----------
-    file : str
-        The generation's file, relative to the archive.
-    prefix : str
-        Where in the file the series lies: "" for a file of its own, ``<key>/`` in a pack.
-    parent : str or None
-        The locator of the generation that this one replaces.
-    """
-
-    key: str
-    file: str
-    prefix: str
-    parent: str | None
-
-    @property
-    def locator(self) -> str:
-        """File and prefix as one text: what the catalog holds."""
-        return f"{self.file}#{self.prefix}" if self.prefix else self.file
-
-
-def commits_of(event: Event) -> list[Commit]:
-    """The commits that an event holds, none for events of another kind."""
-    value = json.loads(event.payload)
-    if value["kind"] != "commit":
-        return []
-    return [Commit(part["key"], value["file"], part["prefix"], part["parent"]) for part in value["series"]]
 
 
 class Session:
@@ -90,24 +55,37 @@ class Session:
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
-        self.events = EventLog.open(layout.events, filesystem, settings, read_only=read_only)
-        self.journal = Journal.open(layout.journal, filesystem, settings, read_only=read_only)
-        self.catalog = self._open_catalog()
-        self.staging = Staging(layout.staging, filesystem)
+        self._open_parts = ExitStack()
+        with ExitStack() as opening:  # What is open already closes again where a later part does not open.
+            opening.callback(self._close_private)
+            opening.callback(self._close_generations)
+            self.events = opening.enter_context(EventLog.open(layout.events, filesystem, settings, read_only=read_only))
+            self.journal = opening.enter_context(
+                Journal.open(layout.journal, filesystem, settings, read_only=read_only)
+            )
+            self.catalog = self._open_catalog()
+            opening.callback(self._close_catalog)
+            self.staging = Staging(layout.staging, filesystem)
+            opening.callback(self.staging.close)
+            self._open_parts = opening.pop_all()
         self.receiving = Receiving(self.catalog)
 
     def close(self) -> None:
-        """Close every part; a second call does nothing."""
-        self.staging.close()
-        self.journal.close()
-        self.events.close()
-        self.catalog.close()
+        """Close every part, whatever becomes of the others; a second call does nothing."""
+        self._open_parts.close()
+
+    def _close_catalog(self) -> None:
+        self.catalog.close()  # The one there is now: it may have been replaced.
+
+    def _close_private(self) -> None:
+        if self._private is not None:
+            self._private.cleanup()
+
+    def _close_generations(self) -> None:
         with self._generation_lock:
             for generation in self._generations.values():
                 generation.close()
             self._generations.clear()
-        if self._private is not None:
-            self._private.cleanup()
 
     def check_writable(self) -> None:
         """Refuse where the archive was opened for reading.
@@ -163,11 +141,16 @@ class Session:
 
         One process at a time follows: two that interleave could put an older generation over a newer one.
         """
-        if self.read_only:
+        with self._following():
             self._apply(self.events.read(after=self.catalog_position()))
+
+    @contextmanager
+    def _following(self) -> Iterator[None]:
+        if self.read_only:  # The catalog is private.
+            yield
             return
         with self.commit_lock, self.filesystem.lock(self.layout.root / "catalog.lock"):
-            self._apply(self.events.read(after=self.catalog_position()))
+            yield
 
     def _apply(self, events: Iterator[Event]) -> None:
         batch: OrderedDict[str, Commit] = OrderedDict()
@@ -217,23 +200,52 @@ class Session:
         lengths = {ordinal: manifest.number("prefix_length", ordinal) for ordinal in equal}
         return any(generation.header_bytes(n)[:length] == body[:length] for n, length in lengths.items())
 
-    def follow_journal(self) -> None:
+    def follow_journal(self, *, adopt_all: bool = False) -> None:
         """Bring the catalog's rows of received objects in line with the journal's records.
 
-        Records are compared by position, and only those without a row are read: after a crash a few, else none.
+        Records are compared by position, and only those without a row are read: after a crash a few, else none. In the
+        archive's own catalog a record of a writer at work is left to him unless ``adopt_all``: entered here it could
+        be sealed and retired before he enters it himself, and his row would then stand for nothing.
         """
-        known = self.catalog.journal_positions()
-        missing = [position for position in self.journal.positions() if position not in known]
-        for start in range(0, len(missing), _APPLY_BATCH):
-            rows: list[ReceivedRow] = []
-            sealed: list[ReceivedRow] = []
-            for position in missing[start : start + _APPLY_BATCH]:
-                row = self._received_row(position)
-                if row is not None:
-                    (sealed if self._is_sealed(row) else rows).append(row)
-            self.catalog.put_received(rows)
-            if sealed and not self.read_only:
-                self.journal.retire([Position(row.position) for row in sealed])
+        with self._following():
+            self._apply(self.events.read(after=self.catalog_position()))
+            known = self.catalog.journal_positions()
+            is_everything = adopt_all or self.read_only
+            positions = self.journal.positions() if is_everything else self.journal.positions_to_adopt()
+            self._forget_retired(known.difference(self.journal.positions()))
+            missing = [position for position in positions if position not in known]
+            for start in range(0, len(missing), _APPLY_BATCH):
+                self._adopt(missing[start : start + _APPLY_BATCH])
+
+    def _adopt(self, positions: list[Position]) -> None:
+        rows: list[ReceivedRow] = []
+        superfluous: list[Position] = []
+        for position in positions:
+            row = self._received_row(position)
+            if row is None:
+                continue
+            if self._is_sealed(row) or self._is_waiting(row, rows):
+                superfluous.append(position)
+            else:
+                rows.append(row)
+        self.catalog.put_received(rows)
+        if superfluous and not self.read_only:
+            self.journal.retire(superfluous)
+
+    def _forget_retired(self, positions: Iterable[str]) -> None:
+        """Take out rows whose records are gone; what is damaged stays, so that somebody asks for it."""
+        gone = [position for position in sorted(positions) if self._is_gone(position)]
+        if gone:
+            self.catalog.retire(gone)
+
+    def _is_gone(self, position: str) -> bool:
+        try:
+            self.journal.read(Position(position))
+        except NotFoundError:
+            return True
+        except DamagedError:
+            return False
+        return False
 
     def _received_row(self, position: str) -> ReceivedRow | None:
         try:
@@ -249,6 +261,22 @@ class Session:
             return False
         generation = self.generation(locator)
         return self._holds(generation, _ordinals(generation.manifest).get(row.sop_instance_uid, []), row)
+
+    def _is_waiting(self, row: ReceivedRow, new: list[ReceivedRow]) -> bool:
+        """Whether another record holds the object in the same envelope: it came again before the first had its row."""
+        for other in (*self.catalog.received(row.key), *new):
+            is_equal = (other.sop_instance_uid, other.digest, other.transfer_syntax_uid, other.length) == (
+                row.sop_instance_uid,
+                row.digest,
+                row.transfer_syntax_uid,
+                row.length,
+            )
+            if (
+                is_equal
+                and self.journal.read(Position(other.position))[1] == self.journal.read(Position(row.position))[1]
+            ):
+                return True
+        return False
 
     # The catalog.
 
@@ -306,37 +334,3 @@ def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
     for ordinal, uid in enumerate(manifest.sop_instance_uids):
         found.setdefault(uid, []).append(ordinal)
     return found
-
-
-def series_row(generation: Generation, commit: Commit) -> tuple[SeriesRow, InstanceColumns]:
-    """What the catalog holds of a generation, made from its manifest alone."""
-    manifest = generation.manifest
-    record = SeriesRecord.from_dict(manifest.catalog)
-    document: dict[str, Any] = dict(manifest.document)
-    row = SeriesRow(
-        key=commit.key,
-        study_instance_uid=manifest.study_instance_uid,
-        series_instance_uid=manifest.series_instance_uid,
-        document=document,
-        generation=commit.locator,
-        varying=record.varying,
-        verdict=record.verdict,
-        kinds=record.kinds,
-        frame_count=record.frame_count,
-        bytes_original=int(manifest.column("length").sum()),
-        bytes_stored=generation.bytes_stored,
-        strategy=manifest.strategy.name,
-        stated_by=record.stated_by,
-    )
-    columns = InstanceColumns(
-        sop_instance_uids=manifest.sop_instance_uids,
-        sop_class_uids=[manifest.sop_class_uid(ordinal) for ordinal in range(manifest.object_count)],
-        instance_numbers=record.instance_numbers,
-        rows=record.rows,
-        columns=record.columns,
-        bits=record.bits,
-        frames=record.frame_counts,
-        versions=manifest.column("version").tolist(),
-        current=[bool(current) for current in manifest.column("current").tolist()],
-    )
-    return row, columns
