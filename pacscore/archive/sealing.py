@@ -247,7 +247,14 @@ def _commit(
 ) -> bool:
     """Publish and commit if every head is still where the plans found it (E1); say whether they were."""
     parts = [
-        {"key": series.key, "prefix": series.prefix, "parent": plan.parent, "objects": len(plan.objects)}
+        {
+            "key": series.key,
+            "prefix": series.prefix,
+            "parent": plan.parent,
+            "objects": len(plan.objects),
+            "study_instance_uid": plan.study_instance_uid,
+            "series_instance_uid": plan.series_instance_uid,
+        }
         for series, plan in zip(staged.series, plans, strict=True)
     ]
     event = json.dumps({"kind": "commit", "file": target, "series": parts}, separators=(",", ":")).encode()
