@@ -1,9 +1,9 @@
-"""The project's figures: each a row that alternates the project and its peers in one run, after checking that they agree.
+"""The project's figures: each a row that alternates the project and its peers in one run, once they agree.
 
     python bench/figures.py [AREA | AREA.ROW …] [--list] [--quick] [--json FILE] [--data FOLDER] [--scratch FOLDER]
 
-Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed. A peer that is
-not installed is named, not passed over.
+Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed. A peer
+that is not installed is named, not passed over.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def chosen(names: list[str]) -> list[str]:
 def show(figure: Figure) -> None:
     """One row, on a line or two."""
     peers = ", ".join(f"{name} {version}" for name, version in figure.peers.items())
-    print(f"{figure.verdict:6}  {figure.row:32} {figure.value_text:>26}   must {figure.must_text:<10} aim {figure.aim_text:<10} {peers}")
+    print(
+        f"{figure.verdict:6}  {figure.row:24} {figure.value_text:>26}   "
+        f"must {figure.must_text:<10} aim {figure.aim_text:<10} {peers}"
+    )
     if figure.detail:
         print(f"        {figure.detail}")
     sys.stdout.flush()
@@ -58,7 +61,9 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few rounds: for looking whether a row runs")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("PACSCORE_TEST_DATA", ROOT.parent / "shared" / "data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("PACSCORE_TEST_DATA", ROOT.parent / "shared" / "data"))
+    )
     parser.add_argument("--scratch", type=Path, help="folder for archives and made series; kept")
     arguments = parser.parse_args()
     load_rows()
@@ -67,7 +72,9 @@ def main() -> int:
         for name in rows:
             print(f"{name:36} must {ROWS[name].must_text:<10} aim {ROWS[name].aim_text:<10} {ROWS[name].what}")
         return 0
-    print(f"{time.strftime('%Y-%m-%d')}  {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}")
+    print(
+        f"{time.strftime('%Y-%m-%d')}  {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
+    )
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="pacscore-figures-") as temporary:
         context = Context(arguments.data, arguments.scratch or Path(temporary), arguments.quick)

@@ -137,7 +137,13 @@ ROWS: dict[str, Row] = {}
 
 
 def row(
-    name: str, *, must: float | None, aim: float | None, unit: str = "×", higher: bool = True, peers: tuple[str, ...] = ()
+    name: str,
+    *,
+    must: float | None,
+    aim: float | None,
+    unit: str = "×",
+    higher: bool = True,
+    peers: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Context], Measured]], Callable[[Context], Measured]]:
     """Register a function as a row; its docstring says what is measured."""
 

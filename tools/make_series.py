@@ -47,7 +47,9 @@ def make_series(data: Path, out: Path, slices: int = 208, *, root: str = "2.25.7
         made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         made.file_meta.MediaStorageSOPClassUID = source.SOPClassUID
         made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-        pydicom.dcmwrite(folder / f"{number:04d}.dcm", made, enforce_file_format=True, implicit_vr=False, little_endian=True)
+        pydicom.dcmwrite(
+            folder / f"{number:04d}.dcm", made, enforce_file_format=True, implicit_vr=False, little_endian=True
+        )
     return folder
 
 

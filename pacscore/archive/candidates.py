@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from pacscore.dicom.scan import NeedMore, Scan, is_dicomdir, scan
+from pacscore.dicom.scan import NeedMore, Scan, is_dicomdir, locate_pixels_end, scan
 from pacscore.errors import ChangedError, InvalidDicomError, StorageError
 from pacscore.settings import Settings
 
@@ -75,9 +76,9 @@ class FileSource:
         with self._open() as file:
             return file.read(length)
 
-    def _open(self):  # type: ignore[no-untyped-def]  # io.FileIO; the stubs have no name for a raw open.
+    def _open(self) -> FileIO:
         try:
-            return open(self.path, "rb", buffering=0)  # noqa: SIM115  # Every caller closes it by ``with``.
+            return FileIO(self.path)
         except OSError as error:
             raise StorageError(f"a file cannot be read: {error.strerror}.", path=str(self.path)) from error
 
@@ -181,6 +182,8 @@ def scan_source(source: Source, settings: Settings, transfer_syntax_uid: str | N
                 ) from more
             wanted = min(source.size, max(more.at_least, 4 * wanted))
             continue
+        if found.pixels is not None and found.pixels.length < 0:
+            found = locate_pixels_end(source.read(), found)  # Only the whole tells where encapsulated pixels end.
         return found, bytes(head[: found.header_length])
 
 

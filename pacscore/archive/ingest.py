@@ -18,6 +18,7 @@ from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.report import IngestReport, LeftOut, Progress
 from pacscore.archive.sealing import Sealed, seal_series
 from pacscore.archive.session import Session
+from pacscore.archive.working_copy import write_copies
 from pacscore.errors import ChangedError, StorageError
 from pacscore.parallel import map_ordered
 
@@ -60,7 +61,9 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
     done = 0
     progress("sealing", 0, total)
     for batch in _batches(session, groups):
-        tally.add(seal_series(session, batch))
+        sealed = seal_series(session, batch)
+        write_copies(session, sealed)
+        tally.add(sealed)
         done += sum(len(candidates) for _, candidates in batch)
         progress("sealing", done, total)
     return IngestReport(
@@ -119,9 +122,7 @@ def _quarantine(session: Session, look: Look, tally: _Tally) -> None:
     tally.quarantined.append(LeftOut(str(look.source.path), look.reason))
 
 
-def _batches(
-    session: Session, groups: dict[str, list[Candidate]]
-) -> Iterator[list[tuple[str, list[Candidate]]]]:
+def _batches(session: Session, groups: dict[str, list[Candidate]]) -> Iterator[list[tuple[str, list[Candidate]]]]:
     """Series to be sealed together: a large one alone, small ones until a pack is full."""
     settings = session.settings
     pack: list[tuple[str, list[Candidate]]] = []

@@ -55,6 +55,11 @@ class Layout:
         return self.root / "quarantine"
 
     @property
+    def cache(self) -> Path:
+        """Working copies: decoded frames of compressed originals, deletable at any time."""
+        return self.root / "cache"
+
+    @property
     def catalog(self) -> Path:
         """The derived catalog."""
         return self.root / "catalog.sqlite"

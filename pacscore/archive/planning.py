@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.records import SeriesRecord, StackRecord, ome_of
+from pacscore.catalog import SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacscore.dicom.attributes import Header, constants_and_varying
 from pacscore.dicom.encapsulated import FrameMap, map_frames
 from pacscore.dicom.pixels import NativeMapping, PixelDescription, describe_pixels, native_mapping
-from pacscore.dicom.scan import PixelPlace, Scan, locate_pixels_end
+from pacscore.dicom.scan import Scan
 from pacscore.errors import InputError
 from pacscore.geometry import GEOMETRY_KEYWORDS, Stack, build_stacks, frames_of
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, read_attributes
@@ -33,6 +34,7 @@ from pacscore.store.plan import ObjectPlan, SeriesPlan, StackPlan, Treatment
 from pacscore.store.strategy import Strategy
 
 _INSTANCE_KEYWORDS = frozenset({"InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames"})
+SERIES_ROW_KEYWORDS = STUDY_KEYWORDS | SERIES_KEYWORDS
 _PLAN_KEYWORDS = GEOMETRY_KEYWORDS | IMAGING_KEYWORDS | _INSTANCE_KEYWORDS
 
 
@@ -61,13 +63,13 @@ def plan_series(
     parent: str | None,
     strategy: Strategy,
     settings: Settings,
-    dictionary: frozenset[str],
+    wanted: frozenset[str] = SERIES_ROW_KEYWORDS,
 ) -> tuple[SeriesPlan, list[Candidate]]:
     """Decide where everything of a series belongs.
 
     Parameters
     ----------
-    dictionary
+    wanted
         Keywords that the catalog wants a value of even where it varies over the series.
 
     Returns
@@ -80,7 +82,7 @@ def plan_series(
     described, stacks = _in_stack_order(described, stack_objects(described))
     records = [_stack_record(stack, described) for stack in stacks]
     arrays = _number_arrays(records, described)
-    document, varying = _series_document(described, dictionary)
+    document, varying = _series_document(described, wanted)
     record = SeriesRecord.of(arrays.records, [each.document for each in described], varying=varying)
     record = replace(record, stated_by=by_name[0].sop_instance_uid)
     plan = SeriesPlan(
@@ -108,11 +110,11 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
     if scan.pixels is not None:
         description = _described_pixels(header, scan)
     if scan.pixels is not None and scan.pixels.encapsulated:
-        scan, fragments = _encapsulated(loaded, scan, header, description)
+        fragments = _fragments(loaded, scan, header, description)
     elif scan.pixels is not None and description is not None:
         mapping = native_mapping(description, scan.pixels, scan.parts.transfer_syntax_uid)
     return Described(
-        replace(loaded, scan=scan),
+        loaded,
         scan,
         header,
         header.document(keywords=_PLAN_KEYWORDS),
@@ -131,27 +133,25 @@ def _described_pixels(header: Header, scan: Scan) -> PixelDescription | None:
         return None
 
 
-def _encapsulated(
+def _fragments(
     candidate: Candidate, scan: Scan, header: Header, description: PixelDescription | None
-) -> tuple[Scan, FrameMap | None]:
-    whole = candidate.source.read()
-    completed = locate_pixels_end(whole, scan)
-    place = completed.pixels
+) -> FrameMap | None:
+    place = scan.pixels
     assert place is not None
     if description is None:
-        return completed, None
+        return None
+    whole = candidate.source.read()
     value = memoryview(whole)[place.offset : place.offset + place.length]
     try:
-        fragments = map_frames(
+        return map_frames(
             value,
             description.frames,
-            completed.parts.transfer_syntax_uid,
-            extended_offsets=header.raw("ExtendedOffsetTable"),
-            extended_lengths=header.raw("ExtendedOffsetTableLengths"),
+            scan.parts.transfer_syntax_uid,
+            extended_offsets=header.value_bytes("ExtendedOffsetTable"),
+            extended_lengths=header.value_bytes("ExtendedOffsetTableLengths"),
         )
-    except InputError:  # Frames cannot be told apart (E1): kept, found and returned, but not decoded.
-        return completed, None
-    return completed, fragments
+    except InputError:  # Frames cannot be told apart: kept, found and returned, but not decoded.
+        return None
 
 
 def stack_objects(described: Sequence[Described]) -> tuple[Stack, ...]:

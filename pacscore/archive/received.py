@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pacscore.archive.candidates import Candidate, scan_source, BytesSource
-from pacscore.catalog import ReceivedRow
-from pacscore.catalog.attributes import CATALOG_KEYWORDS
+from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
+from pacscore.catalog import CATALOG_KEYWORDS, ReceivedRow, Value
 from pacscore.dicom.attributes import Header
 from pacscore.settings import Settings
 
@@ -17,6 +16,9 @@ def journal_head(candidate: Candidate, key: str) -> dict[str, Any]:
     assert candidate.sha256 is not None
     return {
         "key": key,
+        "study": candidate.study_instance_uid,
+        "series": candidate.series_instance_uid,
+        "sop": candidate.sop_instance_uid,
         "syntax": candidate.transfer_syntax_uid,
         "sha256": candidate.sha256.hex(),
         "version": candidate.version,
@@ -24,20 +26,33 @@ def journal_head(candidate: Candidate, key: str) -> dict[str, Any]:
     }
 
 
-def received_row(head: Mapping[str, Any], body: bytes, position: str, settings: Settings) -> ReceivedRow:
-    """The row of a record."""
-    found, header = scan_source(BytesSource(body), settings, head["syntax"])
+def received_row(head: Mapping[str, Any], candidate: Candidate, position: str) -> ReceivedRow:
+    """The row of a record: what its head says, and the attributes in the object's header."""
+    found, header = candidate.scan, candidate.header
+    assert found is not None
+    assert header is not None
     return ReceivedRow(
         key=head["key"],
         position=position,
-        study_instance_uid=found.study_instance_uid,
-        series_instance_uid=found.series_instance_uid,
-        sop_instance_uid=found.sop_instance_uid,
+        study_instance_uid=candidate.study_instance_uid,
+        series_instance_uid=candidate.series_instance_uid,
+        sop_instance_uid=candidate.sop_instance_uid,
         sop_class_uid=found.sop_class_uid,
-        document=Header(header, found).document(keywords=CATALOG_KEYWORDS),
+        document=_catalog_document(Header(header, found)),
         digest=bytes.fromhex(head["sha256"]),
         transfer_syntax_uid=head["syntax"],
         version=head["version"],
         current=head["current"],
-        length=len(body),
+        length=candidate.source.size,
     )
+
+
+def read_row(head: Mapping[str, Any], body: bytes, position: str, settings: Settings) -> ReceivedRow:
+    """The row of a record, made from its bytes again."""
+    return received_row(head, candidate_of(BytesSource(body), settings, head["syntax"]), position)
+
+
+def _catalog_document(header: Header) -> dict[str, Value]:
+    """The attributes that have a column. The catalog names their values by a wider type, of any JSON."""
+    document: dict[str, Any] = dict(header.document(keywords=CATALOG_KEYWORDS))
+    return document

@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.geometry import Axis, Stack, StackGeometry, Verdict
+from pacscore.geometry import Axis, Stack, StackGeometry, Verdict, series_verdict
 from pacscore.imaging.attributes import StackAttributes
 from pacscore.imaging.records import attributes_from_record, attributes_record
-
-_MIXED = "mixed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,11 +144,8 @@ class SeriesRecord:
 
     @property
     def verdict(self) -> str:
-        """Of the series: ``regular`` when all its volume stacks are; the one verdict they share; else ``mixed``."""
-        verdicts = {stack.geometry.verdict for stack in self.stacks if stack.kind == "volume"}
-        if not verdicts:
-            return Verdict.NONE.value
-        return verdicts.pop().value if len(verdicts) == 1 else _MIXED
+        """Of the series: ``regular`` when all its volume stacks are, else the first of theirs in precedence."""
+        return series_verdict(self.stacks).value
 
     @property
     def frame_count(self) -> int:
@@ -212,6 +207,8 @@ def ome_of(record: StackRecord) -> dict[str, Any] | None:
             axis["type"] = "time"
     return {
         "axes": [*others, *space],
-        "coordinateTransformations": [{"type": "scale", "scale": [1.0] * len(others) + [float(s or 1.0) for s in spacing]}],
+        "coordinateTransformations": [
+            {"type": "scale", "scale": [1.0] * len(others) + [float(s or 1.0) for s in spacing]}
+        ],
         "name": record.kind,
     }

@@ -19,7 +19,9 @@ def no_progress(phase: str, done: int, total: int) -> None:
     """For callers who do not watch."""
 
 
-class _Report:
+class Reported:
+    """The base of all reports."""
+
     __slots__ = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -28,7 +30,7 @@ class _Report:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut(_Report):
+class LeftOut(Reported):
     """A file that was not taken, and why. Paths appear because the caller asked for this report."""
 
     path: str
@@ -36,7 +38,7 @@ class LeftOut(_Report):
 
 
 @dataclass(frozen=True, slots=True)
-class IngestReport(_Report):
+class IngestReport(Reported):
     """What became of the files of one ingest.
 
     Attributes
@@ -62,7 +64,7 @@ class IngestReport(_Report):
 
 
 @dataclass(frozen=True, slots=True)
-class SealReport(_Report):
+class SealReport(Reported):
     """What a seal laid out."""
 
     series: int
@@ -71,7 +73,7 @@ class SealReport(_Report):
 
 
 @dataclass(frozen=True, slots=True)
-class ExportReport(_Report):
+class ExportReport(Reported):
     """What an export wrote."""
 
     series: int
@@ -82,7 +84,7 @@ class ExportReport(_Report):
 
 
 @dataclass(frozen=True, slots=True)
-class RebuildReport(_Report):
+class RebuildReport(Reported):
     """What a rebuild catalogued."""
 
     series: int
@@ -91,7 +93,7 @@ class RebuildReport(_Report):
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyFinding(_Report):
+class VerifyFinding(Reported):
     """One thing that is not as it should be."""
 
     code: str
@@ -101,7 +103,7 @@ class VerifyFinding(_Report):
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyReport(_Report):
+class VerifyReport(Reported):
     """What a verification saw."""
 
     series: int
@@ -120,7 +122,7 @@ class ReceiveStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt(_Report):
+class Receipt(Reported):
     """The acknowledgement of one received object; given only when it is durable (promise 1)."""
 
     status: ReceiveStatus

@@ -20,14 +20,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pacscore.archive.candidates import Candidate
-from pacscore.archive.planning import plan_series
-from pacscore.archive.session import Commit, Session, commits_of
+from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
+from pacscore.archive.session import Session, commits_of
 from pacscore.archive.sources import JournalSource, SealedSource
-from pacscore.catalog.attributes import CATALOG_KEYWORDS
-from pacscore.errors import NotFoundError, ProofError, RetryError
-from pacscore.store.events import Event
-from pacscore.store.positions import Position
+from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
+from pacscore.store.events import Event, EventPosition
 from pacscore.store.plan import SeriesPlan, StagedGeneration
+from pacscore.store.positions import Position
 from pacscore.store.strategy import Strategy
 from pacscore.store.writer import stage_generation
 
@@ -112,9 +111,12 @@ def seal_series(
             )
             _check_hashes(staged, plans)
             committed = _commit(session, staged, [plan for plan, _ in plans], target, snapshot)
+        retired = {position for each in working for position in each.retired} if committed else set()
+        session.taken_over |= retired
         session.follow()
+        session.taken_over -= retired
         if committed:
-            session.journal.retire([Position(position) for each in working for position in each.retired])
+            session.journal.retire(map(Position, sorted(retired)))
             return Sealed((*done, *working), stored + staged.bytes_stored, (*files, target))
         taken = {each.key for each in working}
         waiting = [(key, candidates) for key, candidates in waiting if key in taken]
@@ -128,7 +130,7 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
     gathered = Gathered(key, parent)
     known: dict[str, list[Candidate]] = {}
     if head is not None:
-        for ordinal in range(head.object_count):
+        for ordinal in range(head.manifest.object_count):
             _keep(gathered, known, SealedSource(head, ordinal).candidate())
     for row in session.catalog.received(key):
         try:
@@ -136,7 +138,9 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)
-        if _find_equal(waiting, known.get(row.sop_instance_uid, [])) is None:
+        others = known.get(row.sop_instance_uid, [])
+        equal = _find_equal(waiting, others)
+        if equal is None or not _same_envelope(waiting, others):
             _keep(gathered, known, waiting)
     for candidate in candidates:
         _decide(gathered, known, candidate)
@@ -163,11 +167,16 @@ def _decide(gathered: Gathered, known: dict[str, list[Candidate]], candidate: Ca
         _keep(gathered, known, replace(hashed, version=version, current=False))
         return
     gathered.duplicates += 1
-    prefix = prefix_of(hashed)
-    twins = [each for each in others if with_hash(each).sha256 == hashed.sha256]
-    if all(prefix_of(each) != prefix for each in twins):
+    if not _same_envelope(hashed, others):
         gathered.fresh.append(hashed)
         _keep(gathered, known, replace(hashed, version=equal.version, current=False))
+
+
+def _same_envelope(candidate: Candidate, others: Sequence[Candidate]) -> bool:
+    """Whether one of the others is the same data set in the same preamble and file meta."""
+    prefix = prefix_of(candidate)
+    sha256 = with_hash(candidate).sha256
+    return any(prefix_of(each) == prefix for each in others if with_hash(each).sha256 == sha256)
 
 
 def _find_equal(candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:
@@ -184,7 +193,9 @@ def with_hash(candidate: Candidate) -> Candidate:
     """The candidate with the SHA-256 of its data set, taken now if it is not known."""
     if candidate.sha256 is not None:
         return candidate
-    return replace(candidate, sha256=hashlib.sha256(memoryview(candidate.source.read())[_prefix_length(candidate) :]).digest())
+    return replace(
+        candidate, sha256=hashlib.sha256(memoryview(candidate.source.read())[_prefix_length(candidate) :]).digest()
+    )
 
 
 def prefix_of(candidate: Candidate) -> bytes:
@@ -204,7 +215,7 @@ def _plan(session: Session, gathered: Gathered, strategy: Strategy) -> tuple[Ser
         parent=gathered.parent,
         strategy=strategy,
         settings=session.settings,
-        wanted=CATALOG_KEYWORDS,
+        wanted=SERIES_ROW_KEYWORDS,
     )
 
 
@@ -232,11 +243,18 @@ def _check_hashes(staged: StagedGeneration, plans: Sequence[tuple[SeriesPlan, li
 
 
 def _commit(
-    session: Session, staged: StagedGeneration, plans: Sequence[SeriesPlan], target: str, snapshot: str | None
+    session: Session, staged: StagedGeneration, plans: Sequence[SeriesPlan], target: str, snapshot: EventPosition | None
 ) -> bool:
     """Publish and commit if every head is still where the plans found it (E1); say whether they were."""
     parts = [
-        {"key": series.key, "prefix": series.prefix, "parent": plan.parent, "objects": len(plan.objects)}
+        {
+            "key": series.key,
+            "prefix": series.prefix,
+            "parent": plan.parent,
+            "objects": len(plan.objects),
+            "study_instance_uid": plan.study_instance_uid,
+            "series_instance_uid": plan.series_instance_uid,
+        }
         for series, plan in zip(staged.series, plans, strict=True)
     ]
     event = json.dumps({"kind": "commit", "file": target, "series": parts}, separators=(",", ":")).encode()
@@ -252,7 +270,11 @@ def _commit(
         session.filesystem.sync_folder(path.parent)
         return True
 
-    return session.events.append(publish_if_current, event, after=snapshot) is not None
+    try:
+        session.events.append(publish_if_current, event, after=snapshot)
+    except ChangedError:
+        return False
+    return True
 
 
 def _make_folders(session: Session, folder: Path) -> None:

@@ -20,9 +20,10 @@ from shutil import copyfile
 from typing import Any
 
 from pacscore.archive.layout import Layout
-from pacscore.archive.received import received_row
+from pacscore.archive.received import read_row
 from pacscore.archive.records import SeriesRecord
 from pacscore.archive.staging import Staging
+from pacscore.archive.turns import Receiving
 from pacscore.catalog import Catalog, InstanceColumns, ReceivedRow, SeriesRow
 from pacscore.errors import FormatVersionError, NotFoundError, ReadOnlyError
 from pacscore.filesystem import FileSystem
@@ -80,6 +81,10 @@ class Session:
         self.settings = settings
         self.read_only = read_only
         self.commit_lock = threading.RLock()
+        self.judged: dict[str, tuple[str | None, int]] = {}
+        """Of series with received objects, generation and count when their geometry was last judged."""
+        self.taken_over: set[str] = set()
+        """Journal positions that a seal of this session has laid out: known without comparing."""
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
@@ -87,6 +92,7 @@ class Session:
         self.journal = Journal.open(layout.journal, filesystem, settings, read_only=read_only)
         self.catalog = self._open_catalog()
         self.staging = Staging(layout.staging, filesystem)
+        self.receiving = Receiving(self.catalog)
 
     def close(self) -> None:
         """Close every part; a second call does nothing."""
@@ -144,6 +150,12 @@ class Session:
 
     # Following the log.
 
+    def refresh(self) -> None:
+        """Let a private catalog catch up; the archive's own is kept current by its writers."""
+        if self._private is not None:
+            self.follow()
+            self.follow_journal()
+
     def follow(self) -> None:
         """Bring the catalog up to the end of the event log.
 
@@ -178,10 +190,30 @@ class Session:
     def _sealed_records(self, key: str, generation: Generation) -> list[str]:
         """The journal positions whose objects the generation holds."""
         waiting = self.catalog.received(key)
-        held = _identities(generation.manifest) if waiting else set()
+        held = _ordinals(generation.manifest) if waiting else {}
         return [
-            row.position for row in waiting if (row.sop_instance_uid, row.digest, row.transfer_syntax_uid) in held
+            row.position
+            for row in waiting
+            if row.position in self.taken_over or self._holds(generation, held.get(row.sop_instance_uid, []), row)
         ]
+
+    def _holds(self, generation: Generation, ordinals: list[int], row: ReceivedRow) -> bool:
+        """Whether a generation holds a record's object in the envelope it came in."""
+        manifest = generation.manifest
+        equal = [
+            ordinal
+            for ordinal in ordinals
+            if manifest.sha256(ordinal) == row.digest
+            and manifest.transfer_syntax_uid(ordinal) == row.transfer_syntax_uid
+        ]
+        if not equal:
+            return False
+        try:
+            _, body = self.journal.read(Position(row.position))
+        except NotFoundError:  # Retired by another process since, so it was sealed.
+            return True
+        lengths = {ordinal: manifest.number("prefix_length", ordinal) for ordinal in equal}
+        return any(generation.header_bytes(n)[:length] == body[:length] for n, length in lengths.items())
 
     def follow_journal(self) -> None:
         """Bring the catalog's rows of received objects in line with the journal's records.
@@ -191,7 +223,8 @@ class Session:
         known = self.catalog.journal_positions()
         missing = [position for position in self.journal.positions() if position not in known]
         for start in range(0, len(missing), _APPLY_BATCH):
-            rows, sealed = [], []
+            rows: list[ReceivedRow] = []
+            sealed: list[ReceivedRow] = []
             for position in missing[start : start + _APPLY_BATCH]:
                 row = self._received_row(position)
                 if row is not None:
@@ -205,23 +238,44 @@ class Session:
             head, body = self.journal.read(Position(position))
         except NotFoundError:  # Retired by another process since.
             return None
-        return received_row(json.loads(head), bytes(body), position, self.settings)
+        return read_row(json.loads(head), bytes(body), position, self.settings)
 
     def _is_sealed(self, row: ReceivedRow) -> bool:
         """Whether a record's object is in the head of its series: a crash came between commit and retire."""
         locator = self.catalog_generation(row.key)
         if locator is None:
             return False
-        identity = (row.sop_instance_uid, row.digest, row.transfer_syntax_uid)
-        return identity in _identities(self.generation(locator).manifest)
+        generation = self.generation(locator)
+        return self._holds(generation, _ordinals(generation.manifest).get(row.sop_instance_uid, []), row)
 
     # The catalog.
+
+    def own_catalog(self) -> Catalog:
+        """A catalog that this session may write to: a reader's is private from now on."""
+        if self.read_only and self._private is None:
+            self.catalog.close()
+            self.catalog = self._private_catalog()
+            self.refresh()
+        return self.catalog
+
+    def renew_catalog(self) -> None:
+        """Put an empty catalog in the place of the one there is."""
+        self.catalog.close()
+        for suffix in ("", "-wal", "-shm"):
+            path = Path(f"{self.layout.catalog}{suffix}")
+            if path.exists():
+                self.filesystem.remove(path)
+        self.catalog = self._open_catalog()
+        self.receiving = Receiving(self.catalog)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
             return Catalog.open(self.layout.catalog, settings=self.settings)
         if self._is_current():
             return Catalog.open(self.layout.catalog, read_only=True, settings=self.settings)
+        return self._private_catalog()
+
+    def _private_catalog(self) -> Catalog:
         self._private = tempfile.TemporaryDirectory(prefix="pacscore-catalog-")
         private = Path(self._private.name) / "catalog.sqlite"
         with suppress(FileNotFoundError):
@@ -244,11 +298,12 @@ def _event_position(token: str | None) -> EventPosition | None:
     return None if token is None else EventPosition(token)
 
 
-def _identities(manifest: Manifest) -> set[tuple[str, bytes, str]]:
-    return {
-        (uid, manifest.sha256(ordinal), manifest.transfer_syntax_uid(ordinal))
-        for ordinal, uid in enumerate(manifest.sop_instance_uids)
-    }
+def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
+    """The objects of each SOP Instance UID."""
+    found: dict[str, list[int]] = {}
+    for ordinal, uid in enumerate(manifest.sop_instance_uids):
+        found.setdefault(uid, []).append(ordinal)
+    return found
 
 
 def series_row(generation: Generation, commit: Commit) -> tuple[SeriesRow, InstanceColumns]:

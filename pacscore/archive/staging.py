@@ -53,8 +53,9 @@ class Staging:
             if finished or not published.exists():
                 self._filesystem.remove(note)
 
-    def abandoned(self) -> Iterator[tuple[Path, list[str]]]:
-        """Folders of sessions that are gone, each locked while it is yielded, with the targets noted in them."""
+    def collect(self) -> list[str]:
+        """Remove the folders of sessions that are gone, and return the targets that were noted in them."""
+        targets: list[str] = []
         for folder in sorted(self._root.iterdir()):
             if folder == self._folder or not folder.is_dir():
                 continue
@@ -64,7 +65,9 @@ class Staging:
             except (RetryError, NotFoundError):  # At work beside us, or collected by another recovery since.
                 continue
             with lock:
-                yield folder, [note.read_text("utf-8") for note in sorted(folder.glob(f"*{_NOTE}"))]
+                targets += [note.read_text("utf-8") for note in sorted(folder.glob(f"*{_NOTE}"))]
+                self._filesystem.remove_tree(folder)
+        return targets
 
     def close(self) -> None:
         """Remove the folder if nothing in it needs recovery."""

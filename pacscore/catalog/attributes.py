@@ -23,13 +23,14 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A DICOM attribute with a column: ``table`` is ``study`` or ``series``, ``level`` where it belongs."""
+    """A DICOM attribute with a column; ``indexed`` when an index serves it, ``whole`` when that has all rows."""
 
     keyword: str
     tag: int
     vr: str
     level: Level
     indexed: bool
+    whole: bool
 
     @property
     def table(self) -> str:
@@ -59,13 +60,14 @@ def snake_case(keyword: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", words).lower()
 
 
-# keyword, tag, VR; a star marks an index.
+# Keyword, tag, VR. A star marks an index of the rows that state it: what a kind of image never states costs it nothing.
+# A plus marks an index of all rows, which can also give an order. Study Date is searched in `sort_date`.
 _TEXT = {
     Level.PATIENT: """
-        PatientName 00100010 PN *
-        PatientID 00100020 LO *
+        PatientName 00100010 PN +
+        PatientID 00100020 LO +
         IssuerOfPatientID 00100021 LO *
-        PatientBirthDate 00100030 DA *
+        PatientBirthDate 00100030 DA +
         PatientBirthTime 00100032 TM
         PatientSex 00100040 CS *
         EthnicGroup 00102160 SH
@@ -75,11 +77,11 @@ _TEXT = {
     """,
     Level.STUDY: """
         StudyInstanceUID 0020000D UI *
-        StudyDate 00080020 DA *
+        StudyDate 00080020 DA
         StudyTime 00080030 TM *
-        AccessionNumber 00080050 SH *
+        AccessionNumber 00080050 SH +
         StudyID 00200010 SH *
-        StudyDescription 00081030 LO *
+        StudyDescription 00081030 LO +
         ReferringPhysicianName 00080090 PN *
         PhysiciansOfRecord 00081048 PN *
         NameOfPhysiciansReadingStudy 00081060 PN *
@@ -94,12 +96,12 @@ _TEXT = {
     """,
     Level.SERIES: """
         SeriesInstanceUID 0020000E UI *
-        Modality 00080060 CS *
-        SeriesNumber 00200011 IS *
-        SeriesDescription 0008103E LO *
-        SeriesDate 00080021 DA *
+        Modality 00080060 CS +
+        SeriesNumber 00200011 IS +
+        SeriesDescription 0008103E LO +
+        SeriesDate 00080021 DA +
         SeriesTime 00080031 TM
-        BodyPartExamined 00180015 CS *
+        BodyPartExamined 00180015 CS +
         Laterality 00200060 CS *
         ProtocolName 00181030 LO *
         PatientPosition 00185100 CS
@@ -130,7 +132,9 @@ def _parse() -> tuple[Attribute, ...]:
         for line in text.split("\n"):
             words = line.split()
             if words:
-                found.append(Attribute(words[0], int(words[1], 16), words[2], level, words[-1] == "*"))
+                found.append(
+                    Attribute(words[0], int(words[1], 16), words[2], level, words[-1] in {"*", "+"}, words[-1] == "+")
+                )
     return tuple(found)
 
 

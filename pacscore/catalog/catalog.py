@@ -31,11 +31,11 @@ from pacscore.catalog.rows import (
     Value,
 )
 from pacscore.catalog.writing import SeriesState
-from pacscore.errors import AmbiguousError, NotFoundError, QueryError, ReadOnlyError
+from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
-_LOAD_BATCH = 20_000
+_LOAD_BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.
 
 
 class Catalog:
@@ -118,6 +118,7 @@ class Catalog:
             ]
             writing.place(connection, changes)
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
+            instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             instances.count_waiting(connection, (state.id for state in states.values()))
             self._set_positions(connection, positions)
 
@@ -156,6 +157,11 @@ class Catalog:
             instances.count_waiting(connection, touched)
             self._drop_empty(connection, touched)
 
+    def set_verdicts(self, verdicts: Mapping[str, str]) -> None:
+        """Note the geometry verdicts, by series key, of series that have instances in the journal."""
+        with self._transaction() as connection:
+            writing.write_verdicts(connection, verdicts)
+
     def set_position(self, name: str, token: str) -> None:
         """Note how far the log ``name`` has been followed."""
         with self._transaction() as connection:
@@ -183,6 +189,11 @@ class Catalog:
             rows = connection.exec_driver_sql("SELECT name, token FROM position").fetchall()
         return {str(name): str(token) for name, token in rows}
 
+    def journal_positions(self) -> set[str]:
+        """The positions of all instances that are known to lie in the journal."""
+        with self._reading() as connection:
+            return reading.journal_positions(connection)
+
     def lookup(self, sop_instance_uid: str) -> tuple[Location, ...]:
         """Where an instance lies: every version of it, in every series; empty when it is not here."""
         return self.lookup_many([sop_instance_uid])[sop_instance_uid]
@@ -205,16 +216,7 @@ class Catalog:
         where, values = "WHERE series_instance_uid = ?", [series_instance_uid]
         if study_instance_uid is not None:
             where, values = f"{where} AND study_instance_uid = ?", [series_instance_uid, study_instance_uid]
-        found = self._stored(where, values)
-        if not found:
-            raise NotFoundError("No such series is in the catalog.", uid=series_instance_uid)
-        if len(found) > 1:
-            raise AmbiguousError(
-                f"{len(found)} studies hold a series of this UID. Give the Study Instance UID too.",
-                uid=series_instance_uid,
-                found=tuple(one.study_instance_uid for one in found),
-            )
-        return found[0]
+        return reading.only_one(self._stored(where, values), series_instance_uid)
 
     def series_by_key(self, key: str) -> StoredSeries | None:
         """The series of that key, if it is here."""
@@ -385,6 +387,7 @@ class Catalog:
         instances.count_waiting(connection, [state.id for state in old])
         for state in states.values():
             state.sealed = None
+            state.classes.clear()  # They are written anew.
 
     def _set_positions(self, connection: Connection, positions: Mapping[str, str] | None) -> None:
         writing.run_many(connection, dialect.upsert(schema.position), list((positions or {}).items()))

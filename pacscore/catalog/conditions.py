@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Select, and_, case, func, or_, select, union
@@ -47,8 +47,10 @@ class Condition:
         The same condition, out of and within the reach of an index.
     driver
         Selects the numbers of all rows of ``table`` that meet it, by index; None when none helps.
+    wide
+        Whether ``driver`` may select others too.
     ordered
-        Whether the index of ``indexed`` also gives the default order.
+        Whether walking the index of ``indexed`` also gives the default order.
     """
 
     table: str
@@ -56,6 +58,7 @@ class Condition:
     indexed: Clause | None = None
     driver: Driver | None = None
     ordered: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def conditions_of(connection: Connection, query: Query, level: Level, *, combine
     checks: list[tuple[str, Test]] = []
     documents: list[tuple[str, Test]] = []
     together = _combined(query.tests) if combined else {}
-    for key, test in query.tests.items():
+    tests = _with_modality(query.tests, level)
+    for key, test in tests.items():
         if key in together:
             rows.append(together[key])
         elif key in COMPUTED:
@@ -100,10 +104,27 @@ def conditions_of(connection: Connection, query: Query, level: Level, *, combine
     return Conditions(tuple(rows), tuple(checks), tuple(documents))
 
 
+def _with_modality(tests: Mapping[str, Test], level: Level) -> Mapping[str, Test]:
+    """For studies, a modality in the study is the modality of a series, if nothing else is said of series."""
+    if level not in {Level.STUDY, Level.PATIENT} or "ModalitiesInStudy" not in tests:
+        return tests
+    others = [key for key in tests if key != "ModalitiesInStudy"]
+    if any(key not in BY_KEYWORD or BY_KEYWORD[key].table == "series" for key in others):
+        return tests
+    return {**{key: tests[key] for key in others}, "Modality": tests["ModalitiesInStudy"]}
+
+
+def _alone(column: ColumnElement[Any]) -> Select[Any]:
+    """A selection that stays one of its own inside a statement on the same table."""
+    return select(column).correlate(None)
+
+
 # Columns.
 
 
 def _of_attribute(connection: Connection, attribute: Attribute, test: Test) -> tuple[Condition, bool]:
+    if attribute.keyword == "StudyDate":
+        return _of_study_date(test), True
     table = schema.metadata.tables[attribute.table]
     column = table.c[attribute.folded_column]
     more = connection.execute(select(schema.term.c.owner).where(schema.term.c.path == attribute.keyword).limit(1))
@@ -112,17 +133,25 @@ def _of_attribute(connection: Connection, attribute: Attribute, test: Test) -> t
     condition = _of_column(
         column, attribute.table, test, ordered=attribute.indexed and attribute.keyword not in _IDENTITIES
     )
-    driver = condition.driver if attribute.indexed else None
+    driver, wide = condition.driver if attribute.indexed else None, False
     if attribute.keyword in _TRIGRAMS:
         by_part = _trigram_driver(attribute, test)
-        driver = driver if by_part is None else by_part
+        driver, wide = (driver, False) if by_part is None else (by_part, True)
     if not several:
-        return Condition(attribute.table, condition.clause, condition.indexed, driver, condition.ordered), exact
-    owners = select(schema.term.c.owner).where(
+        return replace(condition, driver=driver, wide=wide), exact
+    owners = _alone(schema.term.c.owner).where(
         schema.term.c.path == attribute.keyword, clause_of(schema.term.c.value, test)
     )
     clause = or_(condition.clause, dialect.unindexed(table.c.id).in_(owners))
-    return Condition(attribute.table, clause, None, union(driver, owners) if driver is not None else None), exact
+    return Condition(attribute.table, clause, None, None if driver is None else union(driver, owners), wide=wide), exact
+
+
+def _of_study_date(test: Test) -> Condition:
+    column = schema.study.c.sort_date  # "" where there is none, which no test may meet.
+    indexed = and_(column > "", clause_of(column, test))
+    plain = dialect.unindexed(column)
+    driver = _alone(schema.study.c.id).where(indexed)
+    return Condition("study", and_(plain > "", clause_of(plain, test)), indexed, driver, ordered=True)
 
 
 def _of_column(column: ColumnElement[Any], table: str, test: Test, *, ordered: bool) -> Condition:
@@ -130,7 +159,7 @@ def _of_column(column: ColumnElement[Any], table: str, test: Test, *, ordered: b
     indexed = clause_of(column, test)
     single = isinstance(test, Equals) and len(test.texts) + len(test.numbers) == 1
     single = single or (isinstance(test, Name) and not re.search(r"[*?=]", test.pattern))
-    driver = select(identity).where(indexed) if _bounded(test) else None
+    driver = _alone(identity).where(indexed) if _bounded(test) else None
     return Condition(table, clause_of(dialect.unindexed(column), test), indexed, driver, ordered and single)
 
 
@@ -184,10 +213,7 @@ def _trigram_driver(attribute: Attribute, test: Test) -> Driver | None:
     """Rows that contain the pattern, by the trigram index: it helps from three letters in a row."""
     if not isinstance(test, (Wildcard, Name)) or _bounded(test):
         return None
-    pattern = test.pattern.split("=", 1)[0]
-    if max(map(len, re.split(r"[*?]", pattern))) < 3:
-        return None
-    return dialect.trigram_rows(attribute.table, attribute.folded_column, pattern)
+    return dialect.trigram_rows(attribute.table, re.split(r"[*?]", test.pattern.split("=", 1)[0]))
 
 
 # Dates and times as one.
@@ -227,14 +253,15 @@ def _span(test: Test, key: str) -> Span:
 def _computed(key: str, test: Test) -> Condition:
     study, series = schema.study, schema.series
     if key == "ModalitiesInStudy":
-        inner = select(series.c.study_row).where(clause_of(series.c.modality, test))
+        inner = _alone(series.c.study_row).where(clause_of(series.c.modality, test))
         driver = inner if _bounded(test) else None
-        each = select(series.c.id).where(
-            series.c.study_row == study.c.id, clause_of(dialect.unindexed(series.c.modality), test)
+        sibling = series.alias("sibling")
+        each = select(sibling.c.id).where(
+            sibling.c.study_row == study.c.id, clause_of(dialect.unindexed(sibling.c.modality), test)
         )
-        return Condition("study", each.exists(), None, driver)
+        return Condition("study", each.correlate(study).exists(), None, driver)
     if key == "SOPClassesInStudy":
-        inner = select(series.c.study_row).where(series.c.id.in_(_series_of_classes(test)))
+        inner = _alone(series.c.study_row).where(series.c.id.in_(_series_of_classes(test)))
         return Condition("study", dialect.unindexed(study.c.id).in_(inner), None, inner)
     if not isinstance(test, Equals):
         raise QueryError(f"{key} must be asked for by a number.", tag=key)
@@ -243,7 +270,9 @@ def _computed(key: str, test: Test) -> Condition:
     other = study.alias("of_patient")
     within = {
         "Study": series.c.study_row == study.c.id,
-        "Patient": series.c.study_row.in_(select(other.c.id).where(other.c.patient_key == study.c.patient_key)),
+        "Patient": series.c.study_row.in_(
+            select(other.c.id).where(other.c.patient_key == study.c.patient_key).correlate(study)
+        ),
     }["Study" if "OfStudy" in key else "Patient"]
     if key == "NumberOfPatientRelatedStudies":
         counted = select(func.count()).select_from(other).where(other.c.patient_key == study.c.patient_key)
@@ -257,7 +286,7 @@ def _computed(key: str, test: Test) -> Condition:
 
 def _series_of_classes(test: Test) -> Select[Any]:
     return (
-        select(schema.series_class.c.series_id)
+        _alone(schema.series_class.c.series_id)
         .join(schema.sop_class, schema.sop_class.c.id == schema.series_class.c.class_id)
         .where(clause_of(schema.sop_class.c.uid, test))
     )
@@ -272,8 +301,8 @@ def _of_instances(key: str, test: Test) -> Condition:
         hashes = [sop_hash(uid) for uid in sorted(test.texts)]
         sealed, waiting = schema.instance, schema.journal_instance
         driver = union(
-            select(sealed.c.series_id).where(sealed.c.sop_hash.in_(hashes)),
-            select(waiting.c.series_id).where(waiting.c.sop_hash.in_(hashes)),
+            _alone(sealed.c.series_id).where(sealed.c.sop_hash.in_(hashes)),
+            _alone(waiting.c.series_id).where(waiting.c.sop_hash.in_(hashes)),
         )
     return Condition("series", dialect.unindexed(schema.series.c.id).in_(driver), None, driver)
 
@@ -301,8 +330,8 @@ def _term_driver(connection: Connection, key: str, test: Items) -> Driver | None
         if (key, inner) in TERM_PATHS and isinstance(wanted, (Equals, Wildcard)) and _bounded(wanted):
             term, series = schema.term, schema.series
             return union(
-                select(term.c.owner).where(term.c.path == f"{key}.{inner}", clause_of(term.c.value, wanted)),
-                select(series.c.id).where(series.c.journal_count > 0),
+                _alone(term.c.owner).where(term.c.path == f"{key}.{inner}", clause_of(term.c.value, wanted)),
+                _alone(series.c.id).where(series.c.journal_count > 0),
             )
     return None
 
@@ -322,10 +351,23 @@ def _needles(key: str, test: Test) -> list[tuple[str, ...]]:
         numbers = [(begin + _number_start(number),) for number in sorted(test.numbers)]
         return [*texts, *numbers, listed]
     if isinstance(test, Wildcard):
-        prefix = re.split(r"[*?]", test.pattern, maxsplit=1)[0]
-        # Without quotes: what a private element of unknown VR holds may be a number.
-        return [(begin + json_text(prefix)[:-1],), (begin + prefix,), listed] if prefix else [(begin,)]
+        prefix, *rest = (json_text(part)[1:-1] for part in re.split(r"[*?]", test.pattern))
+        parts = tuple(part for part in rest if part)
+        # Without quotes too: what a private element of unknown VR holds may be a number.
+        starts = (begin + '"' + prefix, begin + prefix) if prefix else (begin,)
+        return [*((start, *parts) for start in starts), (*listed, prefix, *parts)]
+    if isinstance(test, Span):
+        common = _common(test.low, test.high)
+        return [(begin + '"' + common,), (*listed, common)]
     return [(begin,)]
+
+
+def _common(low: str, high: str) -> str:
+    """How every text between two begins."""
+    at = 0
+    while at < min(len(low), len(high)) and low[at] == high[at]:
+        at += 1
+    return low[:at]
 
 
 def _number_start(number: float) -> str:

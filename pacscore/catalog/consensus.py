@@ -62,7 +62,9 @@ def merge(consensus: Consensus, source: str, stated: Mapping[str, Value]) -> Con
     spoken = {keyword: value for keyword, value in stated.items() if value is not None}
     if not consensus.source:
         return Consensus(spoken, source)
-    if source == consensus.source and spoken.items() <= consensus.values.items():
+    # The common case: nothing new, from a source that nothing hangs on.
+    agrees = all(consensus.values.get(keyword) == value for keyword, value in spoken.items())
+    if agrees and (source == consensus.source or (source > consensus.source and not consensus.others)):
         return consensus
     values = dict(consensus.values)
     by = {keyword: consensus.others.get(keyword, consensus.source) for keyword in values}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pacscore.catalog.attributes import TERM_PATHS, Attribute
@@ -13,6 +14,7 @@ from pacscore.catalog.rows import Document, Value
 
 TEXT_OF_ONE_VALUE = frozenset({"LT", "ST", "UT"})  # A backslash in these is text (PS3.5 6.4).
 NUMBERS = frozenset({"IS", "DS"})
+_TERM_SEQUENCES = frozenset(sequence for sequence, _ in TERM_PATHS)
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 json_text = _encoder.encode
 
@@ -36,6 +38,11 @@ def patient_key(values: Mapping[str, Value], study_instance_uid: str) -> int:
     return hash63("patient", plain_text(values.get("IssuerOfPatientID")), identity)
 
 
+def storable(number: int) -> bool:
+    """Whether a database integer can hold it; a header may state anything."""
+    return -(1 << 63) <= number < 1 << 63
+
+
 def plain_text(value: Value) -> str:
     """A value as one DICOM text, several ones joined by backslashes."""
     if value is None:
@@ -45,24 +52,54 @@ def plain_text(value: Value) -> str:
     return str(value)
 
 
-def column_values(attributes: tuple[Attribute, ...], values: Mapping[str, Value]) -> list[Any]:
-    """The columns of the attributes, in the schema's order."""
-    found: list[Any] = []
-    get = values.get
-    for attribute in attributes:
-        value = get(attribute.keyword)
-        if value in (None, "", []):
-            found.append(None)
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns of some attributes, in the schema's order: each one's own, then its folded one if it has one."""
+
+    width: int
+    places: Mapping[str, tuple[int, Attribute]]
+
+    @classmethod
+    def of(cls, attributes: tuple[Attribute, ...]) -> Columns:
+        """The columns of these attributes."""
+        places = {}
+        width = 0
+        for attribute in attributes:
+            places[attribute.keyword] = (width, attribute)
+            width += 2 if attribute.vr == "PN" else 1
+        return cls(width, places)
+
+    def values(self, stated: Mapping[str, Value]) -> list[Any]:
+        """What stands in the columns."""
+        row: list[Any] = [None] * self.width
+        places = self.places
+        for keyword, value in stated.items():
+            if keyword not in places or value in (None, "", []):
+                continue
+            at, attribute = places[keyword]
+            if isinstance(value, list):
+                value = value[0] if attribute.vr in NUMBERS else plain_text(value)  # noqa: PLW2901
+            if isinstance(value, int) and not storable(value):
+                value = float(str(value))  # noqa: PLW2901  # By way of text: infinite when beyond a float too.
+            row[at] = value if isinstance(value, (str, int, float)) else plain_text(value)
             if attribute.vr == "PN":
-                found.append(None)
-            continue
-        if isinstance(value, list):
-            value = value[0] if attribute.vr in NUMBERS else plain_text(value)
-        found.append(value if isinstance(value, (str, int, float)) else plain_text(value))
-        if attribute.vr == "PN":
-            groups = name_groups(str(value).split("\\", 1)[0])
-            found.append(groups[0] if groups else None)
-    return found
+                groups = name_groups(str(value).split("\\", 1)[0])
+                row[at + 1] = groups[0] if groups else None
+        return row
+
+    def terms(self, stated: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+        """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
+        for keyword, value in stated.items():
+            if keyword not in self.places:
+                continue
+            vr = self.places[keyword][1].vr
+            if vr == "PN":
+                if isinstance(value, list) or (isinstance(value, str) and "=" in value):
+                    names = value if isinstance(value, list) else [value]
+                    groups = {group for name in names for group in name_groups(plain_text(name))}
+                    yield from ((keyword, group) for group in sorted(groups))
+            elif isinstance(value, list) and vr not in NUMBERS:
+                yield from ((keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
 
 
 def attribute_value(attribute: Attribute, stored: Any) -> Value:
@@ -73,21 +110,10 @@ def attribute_value(attribute: Attribute, stored: Any) -> Value:
     return value
 
 
-def column_terms(attributes: tuple[Attribute, ...], values: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
-    for attribute in attributes:
-        value = values.get(attribute.keyword)
-        if attribute.vr == "PN":
-            if isinstance(value, (str, list)) and ("=" in value or isinstance(value, list)):
-                names = value if isinstance(value, list) else [value]
-                groups = {group for name in names for group in name_groups(plain_text(name))}
-                yield from ((attribute.keyword, group) for group in sorted(groups))
-        elif isinstance(value, list) and attribute.vr not in NUMBERS:
-            yield from ((attribute.keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
-
-
 def nested_terms(document: Document) -> Iterator[tuple[str, str]]:
     """Path and value of the nested attributes that are looked up by index."""
+    if _TERM_SEQUENCES.isdisjoint(document):
+        return
     for sequence, keyword in TERM_PATHS:
         items = document.get(sequence)
         if isinstance(items, list):

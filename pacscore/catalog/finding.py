@@ -16,7 +16,7 @@ from itertools import islice
 from threading import Event
 from typing import Any, TypeAlias
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Join, Select, bindparam, select
 
 from pacscore.catalog import answers, dialect, paging, plan, schema
 from pacscore.catalog.answers import Answer, place
@@ -115,44 +115,65 @@ def _series_rows(
 ) -> Iterator[tuple[Row, Document]]:
     """The series that match, in order, from behind a place on; with their documents where these are needed."""
     whole = bool(conditions.documents) or _returns_documents(search.query)
-    tables = schema.series.join(schema.study, _STUDY.id == _SERIES.study_row)
-    columns: list[Any] = [*answers.STUDY_COLUMNS, *answers.SERIES_COLUMNS]
-    if whole:
-        tables = tables.join(schema.series_document, schema.series_document.c.series_id == _SERIES.id)
-        columns.append(schema.series_document.c.document)
-    statement = select(*columns).select_from(tables)
-    for row in _pages(search, conditions, statement, "series", after, inclusive=inclusive):
+
+    def statement(lead: str) -> Select[Any]:
+        tables = _joined(lead)
+        columns: list[Any] = [*answers.STUDY_COLUMNS, *answers.SERIES_COLUMNS]
+        if whole:
+            stored = schema.series_document
+            tables = tables.join(stored, stored.c.series_id == _SERIES.id)
+            columns.append(stored.c.document)
+        return select(*columns).select_from(tables)
+
+    for row in _pages(search, conditions, statement, _values, after, inclusive=inclusive):
         document = _document(search, row, conditions) if whole else {}
-        if _passes(row, conditions.checks) and (
-            search.level is Level.INSTANCE or _holds(document, conditions.documents)
-        ):
+        if not _passes(row, conditions.checks):
+            continue
+        if search.level is Level.INSTANCE or _holds(document, conditions.documents):
             yield row, document
+
+
+def _joined(lead: str) -> Join:
+    """Series with their studies, so that SQLite searches ``lead`` first: only the other can be looked up."""
+    if lead == "series":
+        return schema.series.join(schema.study, _STUDY.id == dialect.unindexed(_SERIES.study_row))
+    return schema.study.join(schema.series, _SERIES.study_row == dialect.unindexed(_STUDY.id))
 
 
 def _pages(
     search: Search,
     conditions: Conditions,
-    statement: Select[Any],
-    target: str,
+    statement: Callable[[str], Select[Any]],
+    values: Callable[[Sequence[paging.Term], Row], tuple[Any, ...]],
     after: Sequence[Any] | None,
     *,
     inclusive: bool,
+    target: str = "series",
 ) -> Iterator[Row]:
+    """The rows of a statement, made for the table that is searched first, page by page."""
     size = search.first_page
+    order_lead = paging.order_lead(search.terms) if target == "series" else target
     chosen: plan.Plan | None = None
     while True:
         with search.read() as connection, dialect.cancelable(connection, search.cancel):
             if chosen is None:
-                chosen = plan.choose(connection, conditions.rows, target=target, default_order=search.default_order)
-            page = statement.where(*chosen.clauses)
+                chosen = plan.choose(
+                    connection,
+                    conditions.rows,
+                    target=target,
+                    default_order=search.default_order,
+                    order_lead=order_lead,
+                )
+            terms = paging.led_by(search.terms, chosen.lead)
+            page = statement(chosen.lead).where(*chosen.clauses)
             if after is not None:
-                page = page.where(paging.behind(search.terms, after, inclusive=inclusive))
-            page = page.order_by(*paging.sorting(search.terms, by_index=chosen.by_index)).limit(size)
+                page = page.where(paging.behind(terms, after, inclusive=inclusive))
+            page = page.order_by(*paging.sorting(terms, by_index=chosen.by_index)).limit(size)
             rows = connection.execute(page).fetchall()
         yield from rows
         if len(rows) < size:
             return
-        after, inclusive = _values(search.terms, rows[-1]), False
+        after, inclusive = values(search.terms, rows[-1]), False
         size = min(2 * size, search.page_rows)
 
 
@@ -219,26 +240,39 @@ def _studies(search: Search, conditions: Conditions) -> Iterator[tuple[Answer, t
 
 
 def _study_rows(search: Search, conditions: Conditions) -> Iterator[tuple[Row, Document]]:
-    if conditions.of_study_only and not _returns_documents(search.query):
-        statement = select(*answers.STUDY_COLUMNS)
-        for row in _pages(search, conditions, statement, "study", search.place, inclusive=False):
-            if _passes(row, conditions.checks):
-                yield row, {}
-        return
-    # Series come grouped by study, in the same order: the first that matches speaks for its study.
-    last = None
-    for row, document in _series_rows(_over_series(search), conditions, search.place, inclusive=False):
-        if place(row, _STUDY.id) != last:
-            last = place(row, _STUDY.id)
-            yield row, document
+    if conditions.checks or conditions.documents or _returns_documents(search.query):
+        # Series come grouped by study, in the same order: the first that matches speaks for its study.
+        last = None
+        tail = (paging.Term(_SERIES.series_number, "SeriesNumber"), paging.Term(_SERIES.series_instance_uid, "Series"))
+        of_series = replace(search, terms=(*search.terms, *tail))
+        for row, document in _series_rows(of_series, conditions, search.place, inclusive=False):
+            if place(row, _STUDY.id) != last:
+                last = place(row, _STUDY.id)
+                yield row, document
+    elif conditions.of_study_only:
+        columns = select(*answers.STUDY_COLUMNS)
+        for row in _pages(
+            search, conditions, lambda _: columns, _values, search.place, inclusive=False, target="study"
+        ):
+            yield row, {}
+    else:
+        yield from ((row, {}) for row in _studies_of_series(search, conditions))
 
 
-def _over_series(search: Search) -> Search:
-    """The same search of series, in the order of its studies."""
-    twins = {"date": _SERIES.sort_date, "study": _SERIES.study_row}
-    terms = [replace(term, column=twins.get(term.name, term.column)) for term in search.terms]
-    tail = [paging.Term(_SERIES.series_number, "SeriesNumber"), paging.Term(_SERIES.series_instance_uid, "Series")]
-    return replace(search, terms=(*terms, *tail))
+def _studies_of_series(search: Search, conditions: Conditions) -> Iterator[Row]:
+    """The studies of series that SQL alone can find: first their numbers, then their rows."""
+
+    def statement(lead: str) -> Select[Any]:
+        terms = paging.led_by(search.terms, lead)
+        return select(*(term.column for term in terms)).select_from(_joined(lead)).distinct()
+
+    at = [term.name for term in search.terms].index("study")
+    found = _pages(search, conditions, statement, lambda _, row: tuple(row), search.place, inclusive=False)
+    while part := [row[at] for row in islice(found, search.first_page)]:
+        wanted = select(*answers.STUDY_COLUMNS).where(_STUDY.id.in_(bindparam("studies", expanding=True)))
+        with search.read() as connection:
+            rows = {place(row, _STUDY.id): row for row in connection.execute(wanted, {"studies": part})}
+        yield from (rows[number] for number in part if number in rows)
 
 
 def _patients(search: Search, conditions: Conditions) -> Iterator[tuple[Answer, tuple[Any, ...]]]:
@@ -257,7 +291,7 @@ def _patient_pages(search: Search, conditions: Conditions) -> Iterator[tuple[Any
     after = search.place
     while True:
         with search.read() as connection, dialect.cancelable(connection, search.cancel):
-            chosen = plan.choose(connection, conditions.rows, target="study", default_order=False)
+            chosen = plan.choose(connection, conditions.rows, target="study", default_order=False, order_lead="study")
             page = select(_STUDY.patient_id, _STUDY.patient_key).where(*chosen.clauses).distinct()
             if after is not None:
                 page = page.where(paging.behind(search.terms, after, inclusive=False))

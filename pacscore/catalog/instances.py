@@ -10,12 +10,13 @@ from sqlalchemy import Connection, insert
 
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import CATALOG_KEYWORDS
-from pacscore.catalog.encoding import json_text, sop_hash
+from pacscore.catalog.encoding import json_text, sop_hash, storable
 from pacscore.catalog.rows import Document, InstanceColumns, Location, ReceivedRow
-from pacscore.catalog.writing import run_many
+from pacscore.catalog.writing import SeriesState, run_many
 from pacscore.errors import InputError
 
 INSERT_INSTANCE = dialect.compiled(insert(schema.instance))
+UPSERT_CLASS = dialect.upsert(schema.series_class)
 UPSERT_JOURNAL = dialect.upsert(schema.journal_instance)
 _KEYWORDS = tuple(sorted(CATALOG_KEYWORDS))
 _BATCH = 500
@@ -62,24 +63,27 @@ def write_instances(connection: Connection, entries: Sequence[tuple[int, Instanc
         count = len(columns.sop_instance_uids)
         uids = columns.sop_class_uids
         class_ids = [numbers[uid] for uid in uids] if uids else [None]
-        rows += zip(
-            [series_id] * count,
-            range(count),
-            map(sop_hash, columns.sop_instance_uids),
-            class_ids if len(class_ids) == count else class_ids * count,
-            *(getattr(columns, name) or [None] * count for name in _COLUMNS),
-            columns.versions or [1] * count,
-            map(int, columns.current or [True] * count),
-            strict=True,
-        )
+        if count:
+            rows += zip(
+                [series_id] * count,
+                range(count),
+                map(sop_hash, columns.sop_instance_uids),
+                class_ids if len(class_ids) == count else class_ids * count,
+                *(
+                    [n if n is not None and storable(n) else None for n in getattr(columns, name)] or [None] * count
+                    for name in _COLUMNS
+                ),
+                columns.versions or [1] * count,
+                map(int, columns.current or [True] * count),
+                strict=True,
+            )
         classes += [(series_id, number) for number in sorted(set(class_ids) - {None})]  # type: ignore[type-var]  # None is out.
     run_many(connection, INSERT_INSTANCE, rows)
-    run_many(connection, dialect.upsert(schema.series_class), classes)
+    run_many(connection, UPSERT_CLASS, classes)
 
 
 def write_received(connection: Connection, rows: Sequence[tuple[int, ReceivedRow]]) -> None:
-    """Write instances of the journal, and count them for their series."""
-    known = class_numbers(connection, {row.sop_class_uid for _, row in rows})
+    """Write instances of the journal."""
     run_many(
         connection,
         UPSERT_JOURNAL,
@@ -92,8 +96,17 @@ def write_received(connection: Connection, rows: Sequence[tuple[int, ReceivedRow
             for series_id, row in rows
         ],
     )  # fmt: skip
-    classes = {(series_id, known[row.sop_class_uid]) for series_id, row in rows}
-    run_many(connection, dialect.upsert(schema.series_class), sorted(classes))
+
+
+def note_classes(connection: Connection, states: Iterable[tuple[SeriesState, str]]) -> None:
+    """Note the SOP classes of series, where they are not known to be noted."""
+    new = {(state.id, uid): state for state, uid in states if uid not in state.classes}
+    if not new:
+        return
+    numbers = class_numbers(connection, {uid for _, uid in new})
+    run_many(connection, UPSERT_CLASS, sorted((series_id, numbers[uid]) for series_id, uid in new))
+    for (_, uid), state in new.items():
+        state.classes.add(uid)
 
 
 def count_waiting(connection: Connection, series_ids: Iterable[int]) -> None:

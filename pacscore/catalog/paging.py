@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import and_, false, or_
@@ -72,6 +72,23 @@ def _term(text: str, level: Level) -> Term:
         )
     column = schema.metadata.tables[attribute.table].c[attribute.folded_column]
     return Term(column, keyword, text.startswith("-"))
+
+
+def led_by(terms: Sequence[Term], lead: str) -> tuple[Term, ...]:
+    """The same terms, date and study taken from the table that is searched first."""
+    study, series = schema.study.c, schema.series.c
+    twins = {"date": study.sort_date, "study": study.id}
+    if lead == "series":
+        twins = {"date": series.sort_date, "study": series.study_row}
+    return tuple(replace(term, column=twins.get(term.name, term.column)) for term in terms)
+
+
+def order_lead(terms: Sequence[Term]) -> str:
+    """The table whose index can give the order: that of the first term that is of one table only."""
+    for term in terms:
+        if term.name not in {"date", "study"}:
+            return "study" if term.column.table is schema.study else "series"
+    return "study"
 
 
 def sorting(terms: Sequence[Term], *, by_index: bool) -> list[UnaryExpression[Any]]:

@@ -165,14 +165,13 @@ def _indexes() -> tuple[Index, ...]:
         for attribute in attributes:
             if attribute.indexed:
                 column = table.c[attribute.folded_column]
-                # Partial: what a kind of image never states costs it nothing.
                 made.append(
                     Index(
                         f"{table.name}_{column.name}",
                         column,
                         table.c.sort_date,
                         table.c[row],
-                        sqlite_where=column.is_not(None),
+                        sqlite_where=None if attribute.whole else column.is_not(None),
                     )
                 )
     return tuple(made)

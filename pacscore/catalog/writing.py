@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
@@ -18,15 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import SERIES_ATTRIBUTES, SERIES_KEYWORDS, STUDY_ATTRIBUTES, STUDY_KEYWORDS
 from pacscore.catalog.consensus import Consensus, merge
-from pacscore.catalog.encoding import (
-    column_terms,
-    column_values,
-    hash63,
-    json_text,
-    nested_terms,
-    patient_key,
-    plain_text,
-)
+from pacscore.catalog.encoding import Columns, hash63, json_text, nested_terms, patient_key, plain_text
 from pacscore.catalog.rows import Document, SeriesRow, Value
 
 _SEALED = (
@@ -37,7 +29,9 @@ _STATED = tuple(
     if column.name in {"study_row", "sort_date", "stated_by"}
     or any(column.name in {a.column, a.folded_column} for a in SERIES_ATTRIBUTES)
 )  # fmt: skip
-_STATED_KEYWORDS = tuple(sorted((STUDY_KEYWORDS | SERIES_KEYWORDS) - {"StudyInstanceUID", "SeriesInstanceUID"}))
+_STATED_KEYWORDS = (STUDY_KEYWORDS | SERIES_KEYWORDS) - {"StudyInstanceUID", "SeriesInstanceUID"}
+_STUDY_COLUMNS = Columns.of(STUDY_ATTRIBUTES)
+_SERIES_COLUMNS = Columns.of(SERIES_ATTRIBUTES)
 _BATCH = 500  # Values in one IN list.
 
 
@@ -57,7 +51,10 @@ UPSERT_TERM = dialect.upsert(schema.term)
 
 @dataclass(slots=True)
 class SeriesState:
-    """A series as the writer sees it between reading and writing its rows."""
+    """A series as the writer sees it between reading and writing its rows.
+
+    ``classes`` are the SOP classes known to be noted for it; there may be more.
+    """
 
     id: int
     key: str
@@ -68,11 +65,12 @@ class SeriesState:
     new: bool = False
     sealed: SeriesRow | None = None
     instance_count: int = 0
+    classes: set[str] = field(default_factory=set)
 
 
 def stated(document: Document) -> dict[str, Value]:
     """What a document says about its study and series."""
-    return {keyword: value for keyword in _STATED_KEYWORDS if (value := document.get(keyword)) is not None}
+    return {keyword: value for keyword, value in document.items() if value is not None and keyword in _STATED_KEYWORDS}
 
 
 def study_part(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -177,9 +175,9 @@ def _write_studies(connection: Connection, studies: Mapping[int, tuple[str, Cons
         values = consensus.values
         rows.append(
             (number, uid, patient_key(values, uid), plain_text(values.get("StudyDate")), json_text(dict(values)),
-             consensus.sources_text(), *column_values(STUDY_ATTRIBUTES, values))
+             consensus.sources_text(), *_STUDY_COLUMNS.values(values))
         )  # fmt: skip
-        terms += [(path, text, number) for path, text in column_terms(STUDY_ATTRIBUTES, values)]
+        terms += [(path, text, number) for path, text in _STUDY_COLUMNS.terms(values)]
     run_many(connection, "DELETE FROM term WHERE owner = ?", [(number,) for number in studies])
     run_many(connection, UPSERT_STUDY, rows)
     run_many(connection, UPSERT_TERM, terms)
@@ -196,9 +194,12 @@ def _write_series(
     old: list[tuple[Any, ...]] = []
     for state, new, document, target, study in rows:
         values = new.values
-        known = _read_document(connection, state.id) if document is None and not state.new else document
-        whole = {**(known or {}), **values}
-        attributes = column_values(SERIES_ATTRIBUTES, values)
+        if document is not None and state.new:
+            whole = document  # Its own statement is the consensus.
+        else:
+            known = _read_document(connection, state.id) if document is None and not state.new else document
+            whole = {**(known or {}), **values}
+        attributes = _SERIES_COLUMNS.values(values)
         date = plain_text(study.values.get("StudyDate"))
         text = dialect.pack_document(json_text(whole))
         if state.new:
@@ -212,7 +213,7 @@ def _write_series(
             old.append((state.id,))
             updates.append((target, date, *attributes, new.sources_text(), state.id))
             changed.append((text, state.id))
-        terms += [(path, text, state.id) for path, text in column_terms(SERIES_ATTRIBUTES, values)]
+        terms += [(path, text, state.id) for path, text in _SERIES_COLUMNS.terms(values)]
         terms += [(path, text, state.id) for path, text in nested_terms(whole)]
         state.study_row, state.consensus, state.new = target, new, False
     run_many(connection, INSERT_SERIES, inserts)
@@ -281,6 +282,12 @@ def settle(connection: Connection, numbers: Iterable[int]) -> None:
         connection.exec_driver_sql(
             "UPDATE series SET sort_date = ? WHERE study_row = ? AND sort_date <> ?", (date, number, date)
         )
+
+
+def write_verdicts(connection: Connection, verdicts: Mapping[str, str]) -> None:
+    """Change the geometry verdict of series, by key."""
+    rows = [(verdict, key) for key, verdict in verdicts.items()]
+    run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
 
 
 def run_many(connection: Connection, sql: str, rows: list[Any]) -> None:

@@ -12,6 +12,7 @@ from pacscore.cli.progress import shown
 from pacscore.cli.text import bytes_text, table
 
 NAME = "demo"
+LISTED = 12
 HELP = (
     "Run the main job on real DICOM: yours, or a patient that comes with pacscore.\n\n"
     "Makes an archive, ingests, shows what was found, draws pictures, times reading a volume against reading the "
@@ -22,7 +23,8 @@ EPILOG = "Examples: pacscore demo   ·   pacscore demo ~/my_dicom --out /tmp/loo
 
 def run(
     path: Annotated[
-        Path | None, typer.Argument(help="Folder of DICOM files; left out: the images that come along.", show_default=False)
+        Path | None,
+        typer.Argument(help="Folder of DICOM files; left out: the images that come along.", show_default=False),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the archive, pictures and export.")] = Path("pacscore-demo"),
     as_json: AsJson = False,
@@ -41,13 +43,18 @@ def run(
         return
     table(
         "What was found",
-        ("study", "modality", "series", "#instances", "shape", "spacing mm", "geometry"),
-        ((s.study, s.modality, s.description, s.instances, s.shape, s.spacing, s.verdict) for s in story.series),
+        ("study", "modality", "series", "#objects", "shape", "spacing mm", "geometry"),
+        (
+            (s.study, s.modality, s.description, s.instances, s.shape, s.spacing, s.verdict)
+            for s in story.series[:LISTED]
+        ),
     )
+    if len(story.series) > LISTED:
+        typer.echo(f"… and {len(story.series) - LISTED} smaller series: pacscore find {story.archive} --limit 0")
     report = story.ingest
     typer.echo(
-        f"Ingest    {report.stored} objects, {bytes_text(report.bytes_in)} -> {bytes_text(report.bytes_stored)} on disk "
-        f"({100 * report.bytes_stored / max(1, report.bytes_in):.0f} %), {report.seconds:.1f} s; "
+        f"Ingest    {report.stored} objects, {bytes_text(report.bytes_in)} -> {bytes_text(report.bytes_stored)} "
+        f"on disk ({100 * report.bytes_stored / max(1, report.bytes_in):.0f} %), {report.seconds:.1f} s; "
         f"{len(report.skipped)} skipped, {len(report.quarantined)} quarantined"
     )
     typer.echo(f"Volume    {story.timing}")

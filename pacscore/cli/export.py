@@ -14,7 +14,7 @@ from pacscore.cli.text import bytes_text
 NAME = "export"
 HELP = (
     "Write originals back as DICOM files, byte for byte.\n\n"
-    "Every object that matches goes to OUT/<series>/<number>.dcm. Each is hashed against the SHA-256 taken when it came. "
+    "Every object that matches goes to OUT/<series>/<number>.dcm, hashed against the SHA-256 taken when it came. "
     "Existing files are never overwritten."
 )
 EPILOG = "Example: pacscore export /data/archive out Modality=CT StudyDate=20200101-"

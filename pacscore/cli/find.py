@@ -16,12 +16,29 @@ HELP = (
     "(GEMS_PARM_01:0043xx39) attributes; any level's key may be used at any level. Names match without regard to "
     "case and accents."
 )
-EPILOG = "Examples: pacscore find A Modality=CT StudyDate=20200101-20201231   ·   pacscore find A --level study 'PatientName=*mül*'   ·   pacscore find A --geometry regular"
+EPILOG = (
+    "Examples: pacscore find A Modality=CT StudyDate=20200101-20201231   ·   "
+    "pacscore find A --level study 'PatientName=*mül*'   ·   pacscore find A --geometry regular"
+)
 
 _COLUMNS = {
     "patient": ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "NumberOfPatientRelatedStudies"),
-    "study": ("PatientName", "StudyDate", "ModalitiesInStudy", "StudyDescription", "NumberOfStudyRelatedSeries", "StudyInstanceUID"),
-    "series": ("StudyDate", "Modality", "SeriesDescription", "NumberOfSeriesRelatedInstances", "geometry", "SeriesInstanceUID"),
+    "study": (
+        "PatientName",
+        "StudyDate",
+        "ModalitiesInStudy",
+        "StudyDescription",
+        "NumberOfStudyRelatedSeries",
+        "StudyInstanceUID",
+    ),
+    "series": (
+        "StudyDate",
+        "Modality",
+        "SeriesDescription",
+        "NumberOfSeriesRelatedInstances",
+        "geometry",
+        "SeriesInstanceUID",
+    ),
     "instance": ("Modality", "InstanceNumber", "SOPClassUID", "SOPInstanceUID"),
 }
 
@@ -32,7 +49,9 @@ def run(
     level: Annotated[str, typer.Option(help="patient, study, series or instance.")] = "series",
     geometry: Annotated[
         str | None,
-        typer.Option(help="Only series of this verdict: regular, tilted, irregular, gaps, duplicates, time, mixed, none."),
+        typer.Option(
+            help="Only series of this verdict: regular, tilted, irregular, gaps, duplicates, time, mixed, none."
+        ),
     ] = None,
     order: Annotated[str | None, typer.Option(help="Order by this key; -KEY for descending.")] = None,
     limit: Annotated[int, typer.Option(help="At most so many rows; 0 for all.", min=0)] = 100,
@@ -41,8 +60,10 @@ def run(
     """Query and print."""
     import pacscore
 
-    options: dict[str, Any] = {"order": order, "geometry": geometry}
+    options: dict[str, Any] = {"order": order}
     keys = matches_of(match)
+    if level == "series" or geometry:
+        keys["geometry"] = geometry or ""
     with pacscore.open(archive, read_only=True) as opened:
         rows = list(
             opened.find(level, limit=limit or None, **{name: value for name, value in options.items() if value}, **keys)
@@ -51,8 +72,14 @@ def run(
         print_json(rows)
         return
     columns = list(_COLUMNS.get(level, _COLUMNS["series"]))
-    columns[:0] = [key for key in keys if key not in columns and rows and any(key in row for row in rows)]
-    table(f"{len(rows)} {level if len(rows) == 1 or level == 'series' else _plural(level)}", columns, ([_cell(row.get(name)) for name in columns] for row in rows))
+    columns[:0] = [
+        key for key in keys if key not in columns and key != "geometry" and rows and any(key in row for row in rows)
+    ]
+    table(
+        f"{len(rows)} {level if len(rows) == 1 or level == 'series' else _plural(level)}",
+        columns,
+        ([_cell(row.get(name)) for name in columns] for row in rows),
+    )
     if limit and len(rows) == limit:
         typer.echo(f"Stopped after {limit}: --limit 0 shows all.")
 

@@ -36,7 +36,9 @@ def run(
             if as_json:
                 print_json(document)
             else:
-                table(f"Instance {uid}", ("attribute", "value"), ((key, _short(value)) for key, value in document.items()))
+                table(
+                    f"Instance {uid}", ("attribute", "value"), ((key, _short(value)) for key, value in document.items())
+                )
             return
         summary = series.as_dict()
     if as_json:
@@ -47,7 +49,14 @@ def run(
         "Stacks",
         ("#", "kind", "shape", "dtype", "spacing mm (slice, row, column)", "verdict"),
         (
-            (number, stack["kind"], " × ".join(map(str, stack["shape"])), stack["dtype"], _spacing(stack["spacing_mm"]), stack["verdict"])
+            (
+                number,
+                stack["kind"],
+                " × ".join(map(str, stack["shape"])),
+                stack["dtype"],
+                _spacing(stack["spacing_mm"]),
+                stack["verdict"],
+            )
             for number, stack in enumerate(summary["stacks"])
         ),
     )

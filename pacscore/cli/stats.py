@@ -28,5 +28,9 @@ def run(archive: Archive, as_json: AsJson = False) -> None:
     originals, stored = summary["bytes_original"], summary["bytes_stored"]
     percent = f" ({100 * stored / originals:.0f} %)" if originals else ""
     typer.echo(f"{bytes_text(originals)} of originals in {bytes_text(stored)}{percent}.")
-    table("Modalities", ("modality", "#series", "#instances"), ((m["modality"], m["series"], m["instances"]) for m in summary["modalities"]))
+    table(
+        "Modalities",
+        ("modality", "#series", "#instances"),
+        ((m["modality"], m["series"], m["instances"]) for m in summary["modalities"]),
+    )
     table("Geometry", ("verdict", "#series"), summary["verdicts"].items())

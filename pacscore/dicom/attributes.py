@@ -1,8 +1,8 @@
 """What the instances of a series have in common, and by what they differ.
 
 A series' document holds its constant attributes once; those that vary are looked up in each instance's header. Hundreds
-of headers of thousands of bytes are compared raw, by a kernel, and only the first is decoded: 208 headers of 130
-elements take 0.6 ms, where decoding all of them would take 30 ms.
+of headers of thousands of bytes are compared raw, by a kernel, and only the first is decoded: 208 headers of 138
+elements take 0.2 ms, where decoding all of them takes 18 ms.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _Compared:
     def varying_rows(self) -> list[int]:
         """Rows of the first header that documents show and some header does not repeat."""
         rows: NDArray[np.int64] = self._rows[self._shown & (self._constant == 0)]
-        return rows.tolist()
+        return [int(row) for row in rows]
 
 
 _PIXEL_TAGS = np.array([0x7FE00008, 0x7FE00009, 0x7FE00010], np.uint32)

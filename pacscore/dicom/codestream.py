@@ -7,14 +7,12 @@ be trusted, and to know what a decoder's samples mean. Only headers are read: IT
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from struct import unpack_from
 
+from pacscore.dicom.syntaxes import Codec, transfer_syntax
 from pacscore.errors import UndecodableError
-
-EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 
 class FrameFormat(StrEnum):
@@ -31,33 +29,43 @@ class FrameFormat(StrEnum):
     VIDEO = "video"
 
 
-_ROOT = "1.2.840.10008.1.2."
-_JPEG = {f"{_ROOT}4.{n}": FrameFormat.JPEG for n in (50, 51, 52, 53, 54, 55, 56, 57, 58, 59)}
-_JPEG |= {f"{_ROOT}4.{n}": FrameFormat.JPEG for n in (60, 61, 62, 63, 64, 65, 66, 70)}
-_FORMATS: dict[str, FrameFormat] = _JPEG | {
-    f"{_ROOT}1.98": FrameFormat.NATIVE,
-    f"{_ROOT}8.1": FrameFormat.DEFLATED,
-    f"{_ROOT}5": FrameFormat.RLE,
-    f"{_ROOT}4.80": FrameFormat.JPEG_LS,
-    f"{_ROOT}4.81": FrameFormat.JPEG_LS,
-    f"{_ROOT}4.90": FrameFormat.JPEG_2000,
-    f"{_ROOT}4.91": FrameFormat.JPEG_2000,
-    f"{_ROOT}4.110": FrameFormat.JPEG_XL,
-    f"{_ROOT}4.111": FrameFormat.JPEG_XL,
-    f"{_ROOT}4.112": FrameFormat.JPEG_XL,
-    f"{_ROOT}4.201": FrameFormat.HTJ2K,
-    f"{_ROOT}4.202": FrameFormat.HTJ2K,
-    f"{_ROOT}4.203": FrameFormat.HTJ2K,
+_FORMATS: dict[Codec, FrameFormat] = {
+    Codec.NONE: FrameFormat.NATIVE,
+    Codec.DEFLATE: FrameFormat.DEFLATED,
+    Codec.RLE: FrameFormat.RLE,
+    Codec.JPEG: FrameFormat.JPEG,
+    Codec.JPEG_LOSSLESS: FrameFormat.JPEG,
+    Codec.JPEG_LS: FrameFormat.JPEG_LS,
+    Codec.JPEG_2000: FrameFormat.JPEG_2000,
+    Codec.HTJ2K: FrameFormat.HTJ2K,
+    Codec.JPEG_XL: FrameFormat.JPEG_XL,
+    Codec.MPEG2: FrameFormat.VIDEO,
+    Codec.H264: FrameFormat.VIDEO,
+    Codec.H265: FrameFormat.VIDEO,
 }
-# MPEG-2, MPEG-4 and HEVC; a further ".1" says that the stream may be cut into fragments.
-_VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10\d(\.1)?")
 
 
 def frame_format(transfer_syntax_uid: str) -> FrameFormat | None:
-    """How frames are coded under a transfer syntax; None for native and unknown ones (PS3.6 A)."""
-    if _VIDEO.fullmatch(transfer_syntax_uid):
-        return FrameFormat.VIDEO
-    return _FORMATS.get(transfer_syntax_uid)
+    """How each frame is coded under an encapsulated transfer syntax; None for native and unknown ones."""
+    syntax = transfer_syntax(transfer_syntax_uid)
+    return _FORMATS.get(syntax.codec) if syntax.encapsulated else None
+
+
+_J2K_MARKS = (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n")
+START_MARKS: dict[FrameFormat, tuple[bytes, ...]] = {
+    FrameFormat.JPEG: (b"\xff\xd8\xff",),
+    FrameFormat.JPEG_LS: (b"\xff\xd8\xff",),
+    FrameFormat.JPEG_2000: _J2K_MARKS,
+    FrameFormat.HTJ2K: _J2K_MARKS,
+    FrameFormat.JPEG_XL: (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"),
+    # PS3.5 G.5: the number of segments, 1 to 15, and the first begins right behind the header.
+    FrameFormat.RLE: tuple(bytes((n, 0, 0, 0, 64, 0, 0, 0)) for n in range(1, 16)),
+}
+"""What the bytes of a frame must begin with; a format that is not here has no such mark."""
+END_MARKS: dict[FrameFormat, bytes] = dict.fromkeys(
+    (FrameFormat.JPEG, FrameFormat.JPEG_LS, FrameFormat.JPEG_2000, FrameFormat.HTJ2K), b"\xff\xd9"
+)
+"""What they must end with, pad bytes aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class Codestream:
     color
         What the components are by the codestream's own word: "RGB", "YBR_FULL", or "" if it does not say.
     complete
-        The end marker is there. False also where none is looked for (JPEG XL).
+        The end marker is there (JPEG and JPEG-LS; for the others it is not looked for).
     """
 
     rows: int
@@ -100,35 +108,12 @@ def read_codestream(data: bytes | memoryview, kind: FrameFormat) -> Codestream |
     UndecodableError
         The bytes are not such a codestream, or its header is cut; ``offset`` says where.
     """
-    view = memoryview(data)
     if kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS):
-        return _read_jpeg(view)
+        return _read_jpeg(bytes(data))
     if kind in (FrameFormat.JPEG_2000, FrameFormat.HTJ2K):
-        return _read_jpeg_2000(view)
+        return _read_jpeg_2000(bytes(data))
     if kind is FrameFormat.JPEG_XL:
-        return _read_jpeg_xl(view)
-    return None
-
-
-def begins_frame(data: bytes | memoryview, kind: FrameFormat) -> bool | None:
-    """Whether a fragment begins with what a frame must begin with; None where a format has no such mark."""
-    head = bytes(data[:12])
-    if kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS):
-        return head.startswith(b"\xff\xd8\xff")
-    if kind in (FrameFormat.JPEG_2000, FrameFormat.HTJ2K):
-        return head.startswith((b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  \r\n\x87\n"))
-    if kind is FrameFormat.JPEG_XL:
-        return head.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"))
-    if kind is FrameFormat.RLE:
-        # PS3.5 G.5: the header says 1 to 15 segments, and the first begins right behind it.
-        return len(head) >= 8 and 1 <= unpack_from("<I", head)[0] <= 15 and unpack_from("<I", head, 4)[0] == 64
-    return None
-
-
-def ends_frame(data: bytes | memoryview, kind: FrameFormat) -> bool | None:
-    """Whether a fragment ends with its format's end marker, pad bytes aside; None where a format has none."""
-    if kind in (FrameFormat.JPEG, FrameFormat.JPEG_LS, FrameFormat.JPEG_2000, FrameFormat.HTJ2K):
-        return bytes(data[-8:]).rstrip(b"\x00").endswith(b"\xff\xd9")
+        return _read_jpeg_xl(bytes(data))
     return None
 
 
@@ -140,8 +125,8 @@ def _cut(what: str, offset: int) -> UndecodableError:
     )
 
 
-def _read_jpeg(data: memoryview) -> Codestream:
-    if bytes(data[:2]) != b"\xff\xd8":
+def _read_jpeg(data: bytes) -> Codestream:
+    if data[:2] != b"\xff\xd8":
         raise _cut("JPEG", 0)
     position = 2
     color = ""
@@ -156,26 +141,19 @@ def _read_jpeg(data: memoryview) -> Codestream:
             raise _cut("JPEG", position)
         body = data[position + 4 : position + 2 + length]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            complete = _has_end(data, position)
+            # Within coded data T.81 stuffs a zero behind FF, and T.87 a zero bit: no end marker in there is false.
+            complete = data.find(b"\xff\xd9", position) >= 0
             return _read_frame_header(body, marker, color=color, position=position, complete=complete)
         if marker == 0xDA:
             raise _cut("JPEG", position)  # A scan before any frame header.
-        if marker == 0xE0 and bytes(body[:5]) == b"JFIF\0":
+        if marker == 0xE0 and body[:5] == b"JFIF\0":
             color = color or "YBR_FULL"
-        if marker == 0xEE and bytes(body[:5]) == b"Adobe" and len(body) >= 12:
+        if marker == 0xEE and body[:5] == b"Adobe" and len(body) >= 12:
             color = "YBR_FULL" if body[11] == 1 else "RGB"  # The transform flag is more exact than JFIF.
         position += 2 + length
 
 
-def _has_end(data: memoryview, position: int) -> bool:
-    """Whether an end marker comes behind ``position``: within coded data no byte above 8F follows FF, so none is false.
-
-    T.81 B.1.1.5 stuffs a zero behind FF (T.87 a zero bit); T.800 D.4 keeps FF90 to FFFF out of packets.
-    """
-    return bytes(data[position:]).rfind(b"\xff\xd9") >= 0
-
-
-def _read_frame_header(body: memoryview, marker: int, *, color: str, position: int, complete: bool) -> Codestream:
+def _read_frame_header(body: bytes, marker: int, *, color: str, position: int, complete: bool) -> Codestream:
     if len(body) < 6 or len(body) < 6 + 3 * body[5]:
         raise _cut("JPEG", position)
     precision, rows, columns, samples = unpack_from(">BHHB", body)
@@ -189,9 +167,9 @@ def _read_frame_header(body: memoryview, marker: int, *, color: str, position: i
     return Codestream(rows, columns, samples, precision, reversible=lossless, color=stated, complete=complete)
 
 
-def _read_jpeg_2000(data: memoryview) -> Codestream:
-    position = _box_content(data, b"jp2c", "JPEG 2000") if bytes(data[4:8]) == b"jP  " else 0
-    if bytes(data[position : position + 4]) != b"\xff\x4f\xff\x51" or len(data) < position + 43:
+def _read_jpeg_2000(data: bytes) -> Codestream:
+    position = _box_content(data, b"jp2c", "JPEG 2000") if data[4:8] == b"jP  " else 0
+    if data[position : position + 4] != b"\xff\x4f\xff\x51" or len(data) < position + 43:
         raise _cut("JPEG 2000", position)
     columns_end, rows_end, columns_start, rows_start = unpack_from(">4I", data, position + 8)
     samples = unpack_from(">H", data, position + 40)[0]
@@ -207,11 +185,10 @@ def _read_jpeg_2000(data: memoryview) -> Codestream:
         signed=bool(depth & 0x80),
         reversible=reversible,
         color="RGB" if transformed and samples == 3 else "",
-        complete=_has_end(data, position),
     )
 
 
-def _read_coding_style(data: memoryview, position: int) -> tuple[bool, bool]:
+def _read_coding_style(data: bytes, position: int) -> tuple[bool, bool]:
     """Whether the wavelet is the reversible one, and whether components were transformed (T.800 A.6.1)."""
     while position + 4 <= len(data):
         marker, length = unpack_from(">HH", data, position)
@@ -223,7 +200,7 @@ def _read_coding_style(data: memoryview, position: int) -> tuple[bool, bool]:
     raise _cut("JPEG 2000", position)
 
 
-def _box_content(data: memoryview, name: bytes, what: str) -> int:
+def _box_content(data: bytes, name: bytes, what: str) -> int:
     """Where the content of the first box of that name begins (ISO/IEC 15444-1 I.4)."""
     position = 0
     while position + 8 <= len(data):
@@ -231,7 +208,7 @@ def _box_content(data: memoryview, name: bytes, what: str) -> int:
         head = 8
         if length == 1 and position + 16 <= len(data):
             length, head = unpack_from(">Q", data, position + 8)[0], 16
-        if bytes(data[position + 4 : position + 8]) == name:
+        if data[position + 4 : position + 8] == name:
             return position + head
         if length < head:
             break
@@ -243,14 +220,14 @@ _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _JXL_SIZE_BITS = (9, 13, 18, 30)
 
 
-def _read_jpeg_xl(data: memoryview) -> Codestream:
+def _read_jpeg_xl(data: bytes) -> Codestream:
     position = 0
-    if bytes(data[4:8]) == b"JXL ":
+    if data[4:8] == b"JXL ":
         try:
             position = _box_content(data, b"jxlc", "JPEG XL")
         except UndecodableError:
             position = _box_content(data, b"jxlp", "JPEG XL") + 4  # A part begins with its number.
-    if bytes(data[position : position + 2]) != b"\xff\x0a" or len(data) < position + 12:
+    if data[position : position + 2] != b"\xff\x0a" or len(data) < position + 3:
         raise _cut("JPEG XL", position)
     bits = int.from_bytes(data[position + 2 : position + 12], "little")  # SizeHeader takes at most 69 bits.
 

@@ -95,6 +95,7 @@ def document_key(tag: int, creator: str | None = None) -> str:
     return find_keyword(tag) or f"{tag:08X}"
 
 
+@lru_cache(maxsize=4096)
 def parse_key(key: str) -> tuple[int, str | None]:
     """The tag a key names, and the private creator whose block it lies in; then only the tag's last byte counts.
 

@@ -9,27 +9,31 @@ from __future__ import annotations
 import mmap
 import threading
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.kernels import unchecked_bytes as unchecked
 from pacscore.kernels import walk as kernels
 from pacscore.settings import Settings
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | NDArray[np.uint8]
 
 DEFAULTS = Settings()
 
 # Float Pixel Data, Double Float Pixel Data, Pixel Data (PS3.3 C.7.6.3, C.7.6.24, C.7.6.25).
-PIXEL_TAGS = (kernels.FLOAT_PIXEL_DATA, kernels.DOUBLE_FLOAT_PIXEL_DATA, kernels.PIXEL_DATA)
+PIXEL_TAGS = (unchecked.FLOAT_PIXEL_DATA, unchecked.DOUBLE_FLOAT_PIXEL_DATA, unchecked.PIXEL_DATA)
 
 
 class NeedMore(Exception):
     """The data given are only the head of an object, and too short a head: read on and call again.
 
-    Not an error and no ``PacscoreError``: it never leaves the loop that reads.
+    Not an error and no ``PacscoreError``: it never leaves the loop that reads. That loop should at least double what it
+    gives each time, as every call begins anew.
 
     Attributes
     ----------
@@ -43,7 +47,7 @@ class NeedMore(Exception):
         self.at_least = at_least
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ElementTable:
     """One row per element, in file order; the elements of a sequence's items follow the row of the sequence.
 
@@ -95,8 +99,9 @@ class ElementTable:
         tags
             (n,) uint32.
         """
+        assert len(self.depth) == len(self.tag)
         found = np.empty(len(tags), np.int64)
-        kernels.find_rows_into(self.tag, self.depth, tags, found)
+        kernels.find_rows_into(_read_only(self.tag), _read_only(self.depth), _read_only(tags), found)
         return found
 
 
@@ -118,9 +123,15 @@ _KEPT_ROWS = 65_536
 
 def as_bytes(data: Buffer) -> NDArray[np.uint8]:
     """``data`` as a read-only array of bytes, without a copy: the one form the kernels are compiled for."""
-    view = np.frombuffer(data, np.uint8)
-    if view.flags.writeable:
-        view.flags.writeable = False
+    return _read_only(np.frombuffer(data, np.uint8))
+
+
+def _read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """``array``, or a view of it that cannot be written: one specialisation of each kernel serves both."""
+    if not array.flags.writeable:
+        return array
+    view = array.view()
+    view.flags.writeable = False
     return view
 
 
@@ -179,17 +190,17 @@ def walk(
         status = kernels.walk_into(
             view, start, total, explicit, little_endian, stop_at_pixels, table, scratch.stack, state
         )
-        if status != kernels.TABLE_FULL or table.shape[1] >= settings.element_count_max:
+        if status != unchecked.TABLE_FULL or table.shape[1] >= settings.element_count_max:
             break
         table = np.empty((7, min(4 * table.shape[1], settings.element_count_max)), np.int64)
         if table.shape[1] <= _KEPT_ROWS:
             scratch.table = table
-    count = int(state[kernels.COUNT])
+    count = int(state[unchecked.COUNT])
     if count > settings.element_count_max:
-        status = kernels.TABLE_FULL
-    if status != kernels.DONE:
+        status = unchecked.TABLE_FULL
+    if status != unchecked.DONE:
         raise_for(status, view, state, total, settings, little_endian=little_endian)
-    return _table_of(table, count, int(state[kernels.POSITION]), explicit=explicit, little_endian=little_endian)
+    return _table_of(table, count, int(state[unchecked.POSITION]), explicit=explicit, little_endian=little_endian)
 
 
 def _check_bounds(start: int, size: int, total: int) -> None:
@@ -221,13 +232,13 @@ def _table_of(table: NDArray[np.int64], count: int, end: int, *, explicit: bool,
 
 
 _REASONS = {
-    kernels.HEADER_OVERRUN: "the header of the next element or item passes the end of what holds it",
-    kernels.VALUE_OVERRUN: "the value passes the end of what holds it",
-    kernels.BAD_VR: "there is no VR of two upper-case letters",
-    kernels.NOT_AN_ITEM: "an item or sequence delimiter must come here and does not",
-    kernels.STRAY_DELIMITER: "a delimiter delimits nothing here",
-    kernels.BAD_LENGTH: "the length is undefined, which is not allowed here",
-    kernels.BAD_GROUP: "an element of group 0000 has no place in a data set",
+    unchecked.HEADER_OVERRUN: "the header of the next element or item passes the end of what holds it",
+    unchecked.VALUE_OVERRUN: "the value passes the end of what holds it",
+    unchecked.BAD_VR: "there is no VR of two upper-case letters",
+    unchecked.NOT_AN_ITEM: "an item or sequence delimiter must come here and does not",
+    unchecked.STRAY_DELIMITER: "a delimiter delimits nothing here",
+    unchecked.BAD_LENGTH: "the length is undefined, which is not allowed here",
+    unchecked.BAD_GROUP: "an element of group 0000 has no place in a data set",
 }
 
 
@@ -241,18 +252,18 @@ def raise_for(
     little_endian: bool,
 ) -> None:
     """Turn a status other than DONE into what the caller gets to see."""
-    position = int(state[kernels.POSITION])
-    needed = int(state[kernels.NEEDED])
-    if status == kernels.NEED_MORE:
+    position = int(state[unchecked.POSITION])
+    needed = int(state[unchecked.NEEDED])
+    if status == unchecked.NEED_MORE:
         raise NeedMore(min(max(needed, len(view) + 1), total))
-    if status == kernels.TABLE_FULL:
+    if status == unchecked.TABLE_FULL:
         raise LimitError(
             f"The object has more than {settings.element_count_max} elements: the limit is reached at offset "
             f"{position}. Raise element_count_max if it is genuine.",
             offset=position,
             expected=settings.element_count_max,
         )
-    if status == kernels.TOO_DEEP:
+    if status == unchecked.TOO_DEEP:
         raise LimitError(
             f"Sequences are nested more than {settings.depth_max} deep at offset {position}. Raise depth_max if the "
             "object is genuine.",
@@ -262,10 +273,10 @@ def raise_for(
     fields: dict[str, int | str] = {"offset": position, "reason": _REASONS[status]}
     where = f"offset {position}"
     if position + 4 <= len(view):
-        tag = kernels.read_tag.python(view, position, little_endian)
+        tag = unchecked.read_tag.python(view, position, little_endian)
         fields["tag"] = f"{tag:08X}"
         where = f"({tag >> 16:04X},{tag & 0xFFFF:04X}) at offset {position}"
-    if status == kernels.VALUE_OVERRUN:
+    if status == unchecked.VALUE_OVERRUN:
         fields |= {"expected": needed, "found": total}
         where += f" (it claims to end at {needed}; the data end at {total})"
     raise InvalidDicomError(

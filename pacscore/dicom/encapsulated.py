@@ -10,7 +10,6 @@ Source: PS3.5 A.4 (fragments, Basic Offset Table), PS3.3 C.7.6.3.1.8 (Extended O
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
@@ -18,7 +17,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.dicom.codestream import FrameFormat, begins_frame, ends_frame, frame_format
+from pacscore.dicom.codestream import END_MARKS, START_MARKS, FrameFormat, frame_format
 from pacscore.errors import InputError, InvalidDicomError, UnsupportedError
 from pacscore.kernels.pixels import (
     DELIMITED,
@@ -42,7 +41,7 @@ class MapSource(StrEnum):
     CODESTREAMS = "codestreams"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FrameMap:
     """Where the bytes of each compressed frame lie.
 
@@ -145,7 +144,7 @@ def map_frames(
         (MapSource.BASIC_TABLE, _by_basic_table(fragments, frame_count, table=table)),
         (MapSource.SINGLE_FRAME, np.array([0, count], np.int64) if frame_count == 1 else None),
         (MapSource.FRAGMENT_PER_FRAME, np.arange(count + 1, dtype=np.int64) if count == frame_count else None),
-        (MapSource.CODESTREAMS, _by_codestreams(fragments, frame_count)),
+        (MapSource.CODESTREAMS, _by_codestreams(fragments, frame_count) if frame_count > 1 else None),
     ):
         if first is not None and _fits_codestreams(fragments, first):
             ignored = has_table and source not in (MapSource.EXTENDED_TABLE, MapSource.BASIC_TABLE)
@@ -159,7 +158,7 @@ def map_frames(
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Fragments:
     """The fragments of one value, the Basic Offset Table's item left out."""
 
@@ -174,11 +173,32 @@ class _Fragments:
         starts: NDArray[np.int64] = self.offset - self.offset[0]
         return starts
 
-    def parts(self) -> Iterator[memoryview]:
-        """The bytes of each fragment."""
-        view = self.data.data
-        for start, size in zip(self.offset.tolist(), self.length.tolist(), strict=True):
-            yield view[start : start + size]
+    def begins(self) -> NDArray[np.bool_] | None:
+        """For each fragment, whether it begins as a frame must; None where the format has no such mark."""
+        marks = () if self.kind is None else START_MARKS.get(self.kind, ())
+        if not marks:
+            return None
+        found = np.zeros(len(self.offset), np.bool_)
+        for mark in marks:
+            found |= self._holds(mark, self.offset)
+        return found
+
+    def ends(self) -> NDArray[np.bool_]:
+        """For each fragment, whether it ends as a frame must, up to seven pad bytes aside."""
+        found = np.zeros(len(self.offset), np.bool_)
+        mark = b"" if self.kind is None else END_MARKS.get(self.kind, b"")
+        for pad in range(8 if mark else 0):
+            whole = mark + bytes(pad)
+            found |= self._holds(whole, self.offset + self.length - len(whole))
+        return found
+
+    def _holds(self, mark: bytes, start: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the bytes from ``start`` on are ``mark``, all within the fragment."""
+        found: NDArray[np.bool_] = (start >= self.offset) & (start + len(mark) <= self.offset + self.length)
+        for index, octet in enumerate(mark):
+            here = np.flatnonzero(found)  # Few pass the first byte: later ones are looked at only there.
+            found[here] = self.data[start[here] + index] == octet
+        return found
 
 
 def _read_fragments(data: NDArray[np.uint8], kind: FrameFormat | None) -> tuple[NDArray[np.uint8], _Fragments]:
@@ -251,22 +271,18 @@ def _by_codestreams(fragments: _Fragments, frame_count: int) -> NDArray[np.int64
     The second half guards against a frame's middle that happens to look like a beginning; writers that leave out end
     markers are met by beginnings alone, if those come out at the frame count.
     """
-    kind = fragments.kind
-    if kind is None:
+    begins = fragments.begins()
+    if begins is None or not begins[0]:
         return None
-    begins: list[int] = []
-    behind_end: list[int] = []
-    ended: bool | None = True
-    for index, part in enumerate(fragments.parts()):
-        if begins_frame(part, kind):
-            begins.append(index)
-            if ended:
-                behind_end.append(index)
-        ended = ends_frame(part, kind)
-    for found in (begins, behind_end):
-        if len(found) == frame_count and found[0] == 0:
-            return np.array([*found, len(fragments.offset)], np.int64)
+    for marked in (begins, begins & _behind_end(fragments)):
+        if np.count_nonzero(marked) == frame_count:
+            return np.append(np.flatnonzero(marked), len(marked)).astype(np.int64)
     return None
+
+
+def _behind_end(fragments: _Fragments) -> NDArray[np.bool_]:
+    """For each fragment, whether it is the first or the one before it ended a frame."""
+    return np.append(True, fragments.ends()[:-1])
 
 
 def _fits_codestreams(fragments: _Fragments, first: NDArray[np.int64]) -> bool:
@@ -274,14 +290,11 @@ def _fits_codestreams(fragments: _Fragments, first: NDArray[np.int64]) -> bool:
 
     A single frame has no other reading and always fits.
     """
-    kind = fragments.kind
-    if kind is None or len(first) == 2:
+    if len(first) == 2:
         return True
-    starts = set(first[:-1].tolist())
-    ended: bool | None = True
-    for index, part in enumerate(fragments.parts()):
-        begins = begins_frame(part, kind)
-        if (begins is False and index in starts) or (begins and ended and index not in starts):
-            return False
-        ended = ends_frame(part, kind)
-    return True
+    begins = fragments.begins()
+    if begins is None:
+        return True
+    starts = np.zeros(len(begins), np.bool_)
+    starts[first[:-1]] = True
+    return not bool((starts & ~begins).any() or (begins & _behind_end(fragments) & ~starts).any())

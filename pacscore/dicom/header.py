@@ -3,20 +3,21 @@
 H1  Bytes are looked at when asked for, never before; a value is decoded once per header.
 H2  Where a tag occurs twice in one data set, which PS3.5 7.1 forbids, the first one counts, everywhere.
 
-Measured on a 137-element CT header: 63 attributes in 20 µs, a third of which is finding their rows.
+Measured: 66 attributes of a 138-element MR header in 25 µs, 8 of them for finding rows; the whole document in 85 µs.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.dicom.dictionary import parse_key
-from pacscore.dicom.elements import Buffer, ElementTable, as_bytes
+from pacscore.dicom.elements import Buffer, ElementTable, as_bytes, walk
 from pacscore.dicom.reading import (
     PIXEL_REPRESENTATION,
     REMEMBERED_BYTES,
@@ -26,7 +27,7 @@ from pacscore.dicom.reading import (
     find_reading,
     is_signed,
 )
-from pacscore.dicom.values import LEFT_OUT, Document, Value
+from pacscore.dicom.values import LEFT_OUT, Document, LeftOut, Value
 from pacscore.errors import InputError
 
 
@@ -51,13 +52,18 @@ class _Rows(NamedTuple):
     length: list[int]
 
 
+_Place: TypeAlias = tuple[int, int, int]
+"""Row, offset, length."""
+
+
 class _Below(NamedTuple):
-    """The rows inside a top-level sequence, ``first`` the first of them, with the depth and the item of each."""
+    """The rows of a top-level sequence, itself the ``first``, and all inside it: what ``_read_items`` walks."""
 
     first: int
     rows: _Rows
     depths: list[int]
     items: list[int]
+    item_counts: list[int]
 
 
 class Header:
@@ -197,7 +203,7 @@ class Header:
         return element.decoder is not None or element.vr == "SQ"
 
     def _element_of(self, row: int) -> Element:
-        code = int(self.elements.tag[row]) << 16 | int(self.elements.vr[row])
+        code = self.elements.tag.item(row) << 16 | self.elements.vr.item(row)
         creator = self._creators_of(row).get(code >> 24)
         known = self.reading.elements if creator is None else self.reading.reserved_by(creator)
         return known.get(code) or self.reading.describe(code, creator)
@@ -207,8 +213,8 @@ class Header:
         if row < 0:
             return
         table = self.elements
-        code = int(table.tag[row]) << 16 | int(table.vr[row])
-        rows = _Rows([row], [code], [int(table.offset[row])], [int(table.length[row])])
+        code = table.tag.item(row) << 16 | table.vr.item(row)
+        rows = _Rows([row], [code], [table.offset.item(row)], [table.length.item(row)])
         self._read_rows(rows, self.reading, self._creators_of(row), document)
 
     def _find_reading(self, rows: list[int]) -> Reading:
@@ -241,7 +247,7 @@ class Header:
 
     def _creators_of(self, row: int) -> dict[int, str]:
         """Who reserved the block in which the element of a top-level row lies, if it is private."""
-        tag = int(self.elements.tag[row])
+        tag = self.elements.tag.item(row)
         if not tag & 0x10000 or tag & 0xFFFF < 0x1000:
             return {}
         creator = self.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
@@ -265,8 +271,8 @@ class Header:
         Nearly every value is short and was seen before: this loop is for these, and is where the time goes.
         """
         data, elements, keep = self._data, reading.elements, document.setdefault
-        blocks = {block: reading.reserved_by(creator) for block, creator in creators.items()}
-        for row, code, start, length in zip(*rows, strict=True):
+        blocks = {block: reading.reserved_by(creator) for block, creator in creators.items()} if creators else {}
+        for row, code, start, length in zip(*rows, strict=False):  # Of equal length; being told costs.
             element = (blocks.get(code >> 24, elements) if blocks else elements).get(code)
             if element is not None and 0 <= length <= REMEMBERED_BYTES:
                 value = element.recall(data[start : start + length], LEFT_OUT)
@@ -275,7 +281,7 @@ class Header:
                     continue
             if element is None:
                 element = reading.describe(code, creators.get(code >> 24))
-            self._read_element(row, element, reading, document, below)
+            self._read_element((row, start, length), element, reading, document, below)
             if element.steers:
                 raw = data[start : start + max(0, length)]
                 if code & _PRIVATE:
@@ -289,50 +295,72 @@ class Header:
                     blocks = {block: reading.reserved_by(creator) for block, creator in creators.items()}
 
     def _read_element(
-        self, row: int, element: Element, reading: Reading, document: Document, below: _Below | None
+        self, place: _Place, element: Element, reading: Reading, document: Document, below: _Below | None
     ) -> None:
         """Decode the element of one row, whatever it is, into ``document``."""
-        table = self.elements
-        assert table.item_count is not None  # The walker always counts.
-        start, length = int(table.offset[row]), int(table.length[row])
-        if table.item_count[row] >= 0 and element.vr in _HOLDS_ITEMS:
+        row, start, length = place
+        item_counts = self.elements.item_count
+        assert item_counts is not None  # The walker always counts.
+        if item_counts[row] >= 0 and element.vr in _HOLDS_ITEMS:
             document.setdefault(element.key, self._read_items(row, reading, below) or None)
         elif element.decoder is not None and length >= 0:
             value = reading.decode(element, self._data[start : start + length])
             if value is not LEFT_OUT:
                 document.setdefault(element.key, value)
-        elif element.vr == "SQ" and length == 0:  # Under implicit VR nothing but the dictionary tells that it is one.
-            document.setdefault(element.key, None)
+        elif element.vr == "SQ" and length >= 0:  # Nothing but the dictionary tells that it is one.
+            items = self._read_unmarked_items(row, reading)
+            if items is not LEFT_OUT:
+                document.setdefault(element.key, items)
 
     def _read_items(self, row: int, reading: Reading, below: _Below | None) -> list[Document]:
         """The items of the sequence in ``row``; what an item says about its character set holds inside it."""
-        table = self.elements
-        assert table.item_count is not None  # The walker always counts.
-        documents: list[Document] = [{} for _ in range(table.item_count[row])]
         below = self._rows_below(row) if below is None else below
-        inside = int(table.depth[row]) + 1
-        first, count = row + 1 - below.first, len(below.depths)
-        while first < count and below.depths[first] >= inside:
-            number = below.items[first]
+        row -= below.first
+        depths, items = below.depths, below.items
+        inside = depths[row] + 1
+        documents: list[Document] = [{} for _ in range(below.item_counts[row])]
+        first, count = row + 1, len(depths)
+        while first < count and depths[first] >= inside:
+            number = items[first]
             last, picked = first, []
-            while last < count and (below.depths[last], below.items[last]) == (inside, number):
+            while last < count and depths[last] == inside and items[last] == number:
                 picked.append(last)
                 last += 1
-                while last < count and below.depths[last] > inside:
+                while last < count and depths[last] > inside:
                     last += 1
-            rows = _Rows(*([column[index] for index in picked] for column in below.rows))
+            if len(picked) == last - first:
+                rows = _Rows(*[column[first:last] for column in below.rows])
+            else:
+                rows = _Rows(*[[column[index] for index in picked] for column in below.rows])
             self._read_rows(rows, reading, {}, documents[number], below)
             first = last
         return documents
 
+    def _read_unmarked_items(self, row: int, reading: Reading) -> list[Document] | LeftOut | None:
+        """The items of a public sequence that the file calls UN and that has a length, so the walk went past it."""
+        start, length = int(self.elements.offset[row]), int(self.elements.length[row])
+        if length == 0:
+            return None
+        tag = int(self.elements.tag[row])
+        alone = struct.pack("<HHI", tag >> 16, tag & 0xFFFF, length) + self._data[start : start + length]
+        try:
+            header = Header(alone, walk(alone, 0, explicit=False, little_endian=True))
+        except InputError:
+            return LEFT_OUT
+        counts = header.elements.item_count
+        if counts is None or len(counts) == 0 or counts[0] < 0:
+            return LEFT_OUT
+        return header._read_items(0, reading, None) or None
+
     def _rows_below(self, row: int) -> _Below:
-        """All rows inside a top-level sequence."""
+        """A top-level sequence and all rows inside it."""
         table = self.elements
-        first = row + 1
-        top = table.depth[first:] == 0
-        last = first + int(top.argmax()) if top.any() else len(table.depth)
-        rows = self._rows(np.arange(first, last))
-        return _Below(first, rows, table.depth[first:last].tolist(), table.item[first:last].tolist())
+        assert table.item_count is not None  # The walker always counts.
+        top = table.depth[row + 1 :] == 0
+        last = row + 1 + int(top.argmax()) if top.any() else len(table.depth)
+        rows = self._rows(np.arange(row, last))
+        columns = (column[row:last].tolist() for column in (table.depth, table.item, table.item_count))
+        return _Below(row, rows, *columns)
 
 
 _PRIVATE = 0x10000 << 16  # The group's lowest bit, in a code.

@@ -16,15 +16,16 @@ from numpy.typing import NDArray
 from pacscore.dicom.elements import DEFAULTS, PIXEL_TAGS, Buffer, ElementTable, NeedMore, as_bytes, raise_for, walk
 from pacscore.dicom.syntaxes import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from pacscore.errors import InputError, InvalidDicomError
-from pacscore.kernels import walk as kernels
+from pacscore.kernels import unchecked_bytes as unchecked
+from pacscore.kernels.file_meta import read_meta_into
 from pacscore.settings import Settings
 
 PREAMBLE_LENGTH = 128
 _PREFIX = b"DICM"
 
-# Ours, derived from a UUID (PS3.5 B.2). Neither may ever change: objects that came without a file meta are returned
-# with exactly this one (make_file_prefix).
-IMPLEMENTATION_CLASS_UID = "2.25.207325806331271549063842712033861195337"
+# Ours: 2.25 and the number of the UUID of version 5 of the name "pacscore" as a URL (PS3.5 B.2). Neither may ever
+# change: objects that came without a file meta are returned with exactly this one (make_file_prefix).
+IMPLEMENTATION_CLASS_UID = "2.25.208400507228646304100645744531931075384"
 IMPLEMENTATION_VERSION_NAME = "PACSCORE"
 
 # PS3.5 9.1 allows 64 bytes; wrong UIDs that are longer occur, paragraphs are something else.
@@ -86,10 +87,10 @@ def read_file_parts(
         syntax = transfer_syntax_uid or prove_syntax(view, 0, settings=settings, total_length=total)
         return FileParts(0, False, syntax, None, None)
     found, state = np.empty((3, 2), np.int64), np.empty(5, np.int64)
-    status = kernels.read_meta_into(view, begin, total, found, state)
-    if status != kernels.DONE:
+    status = read_meta_into(view, begin, total, found, state)
+    if status != unchecked.DONE:
         raise_for(status, view, state, total, settings, little_endian=True)
-    end = int(state[kernels.POSITION])
+    end = int(state[unchecked.POSITION])
     sop_class, sop_instance, stated = [uid_at(view, offset, length) for offset, length in found.tolist()]
     syntax = transfer_syntax_uid or stated or prove_syntax(view, end, settings=settings, total_length=total)
     return FileParts(end, has_preamble, syntax, sop_instance or None, sop_class or None)
@@ -152,6 +153,8 @@ def prove_syntax(data: Buffer, start: int, *, settings: Settings = DEFAULTS, tot
     wanted: list[int] = []
     for uid in (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG):
         syntax = transfer_syntax(uid)
+        if not _may_begin(view, start, little_endian=syntax.little_endian):
+            continue  # A large file that is something else is not read through for a length that chance has made up.
         try:
             table = walk(
                 view,
@@ -178,9 +181,15 @@ def prove_syntax(data: Buffer, start: int, *, settings: Settings = DEFAULTS, tot
     )
 
 
+def _may_begin(view: NDArray[np.uint8], start: int, *, little_endian: bool) -> bool:
+    """Whether the first group is one that data sets begin with: 0001 to 0010, mostly 0008."""
+    group = view[start : start + 2].tobytes()
+    return 0 < int.from_bytes(group, "little" if little_endian else "big") <= 0x0010
+
+
 def _is_proof(table: ElementTable, total: int) -> bool:
     top = table.tag[table.depth == 0].astype(np.int64)
-    if not len(top) or not 0 < top[0] >> 16 <= 0x0010 or np.any(np.diff(top) <= 0):
+    if not len(top) or np.any(np.diff(top) <= 0):
         return False
     if int(top[-1]) in PIXEL_TAGS:
         return int(table.offset[-1] + table.length[-1]) <= total

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.dicom.codestream import EXPLICIT_BIG_ENDIAN
 from pacscore.dicom.description import (
     DOUBLE_FLOAT_PIXEL_DATA,
     FLOAT_PIXEL_DATA,
@@ -23,6 +22,7 @@ from pacscore.dicom.description import (
     SampleKind,
     describe_pixels,
 )
+from pacscore.dicom.syntaxes import EXPLICIT_BIG
 from pacscore.errors import InputError, InvalidDicomError, UndecodableError
 from pacscore.kernels.pixels import count_altered_words, extract_bits_into
 
@@ -102,7 +102,7 @@ def native_mapping(description: PixelDescription, place: PixelSpan, transfer_syn
     pad = place.length - description.frame_bytes() * description.frames
     if pad not in (0, 1):
         return None
-    big_endian = transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
+    big_endian = transfer_syntax_uid == EXPLICIT_BIG
     if big_endian and description.bits_allocated == 8 and place.vr != _VR_OB:
         return None
     shape = description.frame_shape()
@@ -146,16 +146,16 @@ def read_native_frame(
     if not 0 <= frame_index < description.frames:
         raise _no_such_frame(frame_index, description.frames)
     data = np.frombuffer(value, np.uint8)
-    big_endian = transfer_syntax_uid == EXPLICIT_BIG_ENDIAN
+    big_endian = transfer_syntax_uid == EXPLICIT_BIG
     if big_endian and description.bits_allocated <= 8 and vr != _VR_OB:
         data = data[: len(data) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
     count = description.sample_count()
     if description.bits_allocated == 1:
         bits = unpack_bits(data, start=frame_index * count, count=count)
         return _interleaved(bits, description)
-    subsampled = (
-        description.photometric == "YBR_FULL_422" and len(data) < description.frame_bytes() * description.frames
-    )
+    # Some writers name YBR_FULL_422 and store full chroma: the length tells which it is.
+    whole = description.frame_bytes() * description.frames
+    subsampled = description.photometric == "YBR_FULL_422" and description.samples == 3 and len(data) < whole
     length = description.frame_bytes() * 2 // 3 if subsampled else description.frame_bytes()
     if len(data) < length * (frame_index + 1):
         raise InvalidDicomError(
@@ -325,10 +325,10 @@ def _interleaved(samples: NDArray[Any], description: PixelDescription) -> NDArra
 
 def _expand_422(samples: NDArray[Any], description: PixelDescription) -> NDArray[Any]:
     """Two luminances, then the chroma pair of both: PS3.3 C.7.6.3.1.2, YBR_FULL_422."""
-    if description.samples != 3 or description.columns % 2:
+    if description.columns % 2:
         raise UndecodableError(
-            f"YBR_FULL_422 needs 3 samples and an even number of columns; there are {description.samples} "
-            f"and {description.columns}. The stored bytes can be fetched.",
+            f"YBR_FULL_422 needs an even number of columns; there are {description.columns}. "
+            "The stored bytes can be fetched.",
             tag="00280004",
             found=description.columns,
         )

@@ -17,9 +17,9 @@ from pacscore.dicom.values import LEFT_OUT, Decoder, LeftOut, Scalar, choose_dec
 SPECIFIC_CHARACTER_SET = 0x00080005
 PIXEL_REPRESENTATION = 0x00280103
 
-# Of one reading: how many values and how many elements are remembered, and up to which length. At 200 bytes each that
-# is 3 MiB; a series of 1,000 CT headers brings forth some 10,000.
-_REMEMBERED_MAX = 16_384
+# Of one reading: how many values and elements are remembered, and how long a value may be. At some 200 bytes each that
+# is 1.6 MiB, and 50 MiB for all readings. A CT header brings five new ones, so forgetting is rare and costs little.
+REMEMBERED_MAX = 8_192
 REMEMBERED_BYTES = 128
 
 
@@ -124,7 +124,7 @@ class Reading:
         Other threads may hold elements that are forgotten here: those stay right, and go with their last user.
         """
         self._count += 1
-        if self._count > _REMEMBERED_MAX:
+        if self._count > REMEMBERED_MAX:
             self._count = 0
             self.elements.clear()
             self._reserved.clear()
@@ -139,7 +139,7 @@ class Reading:
         return find_reading(charset, explicit=explicit, little_endian=little_endian, signed=signed)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)
 def find_reading(charset: bytes, *, explicit: bool, little_endian: bool, signed: bool) -> Reading:
     """The one reading of its kind."""
     return Reading(charset, explicit=explicit, little_endian=little_endian, signed=signed)

@@ -18,7 +18,8 @@ from pacscore.dicom.elements import DEFAULTS, PIXEL_TAGS, Buffer, ElementTable, 
 from pacscore.dicom.part10 import FileParts, prove_syntax, read_file_parts, uid_at
 from pacscore.dicom.syntaxes import TransferSyntax, transfer_syntax
 from pacscore.errors import InvalidDicomError, LimitError
-from pacscore.kernels import walk as kernels
+from pacscore.kernels import unchecked_bytes as unchecked
+from pacscore.kernels.fragments import skip_fragments_into
 from pacscore.settings import Settings
 
 __all__ = [
@@ -67,7 +68,7 @@ class PixelPlace:
     delimited: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scan:
     """What a scan found.
 
@@ -306,12 +307,12 @@ def _measured(view: NDArray[np.uint8], place: PixelPlace, elements: ElementTable
     """The place of an encapsulated value with its length: from its first item through its delimiter."""
     state = np.empty(5, np.int64)
     little_endian = elements.little_endian
-    status = kernels.skip_fragments_into(view, place.offset, len(view), little_endian, state)
-    if status == kernels.UNDELIMITED:
+    status = skip_fragments_into(view, place.offset, len(view), little_endian, state)
+    if status == unchecked.UNDELIMITED:
         return replace(place, length=len(view) - place.offset, delimited=False)
-    if status != kernels.DONE:
+    if status != unchecked.DONE:
         raise_for(status, view, state, len(view), settings, little_endian=little_endian)
-    return replace(place, length=int(state[kernels.POSITION]) - place.offset)
+    return replace(place, length=int(state[unchecked.POSITION]) - place.offset)
 
 
 def _check_header_length(header_length: int, settings: Settings) -> None:

@@ -75,6 +75,8 @@ def choose_decoder(
             character_set=character_set if vr in _ANY_CHARACTER_SET else CharacterSet(),
             delimiters="" if vr in _ONE_VALUE else "\\^=" if vr == "PN" else "\\",
             leading=" " if vr in _BLANKS_LEAD else "",
+            # Empty component groups at the end of a name may be written or not: they say nothing (PS3.5 6.2.1.1).
+            trailing=_PADDING + "=" if vr == "PN" else _PADDING,
         )
     if vr == "DS":
         return partial(_decode_number_text, convert=_decimal)
@@ -90,12 +92,12 @@ def choose_decoder(
 
 
 def _decode_text(
-    raw: bytes, *, character_set: CharacterSet, delimiters: str, leading: str
+    raw: bytes, *, character_set: CharacterSet, delimiters: str, leading: str, trailing: str
 ) -> Scalar | list[Scalar] | LeftOut:
     text = character_set.decode(raw, delimiters=delimiters)
     if delimiters and "\\" in text:
-        return [value.rstrip(_PADDING).lstrip(leading) for value in text.split("\\")]
-    return text.rstrip(_PADDING).lstrip(leading) or None
+        return [value.rstrip(trailing).lstrip(leading) for value in text.split("\\")]
+    return text.rstrip(trailing).lstrip(leading) or None
 
 
 def _decode_number_text(raw: bytes, *, convert: Callable[[str], Scalar]) -> Scalar | list[Scalar] | LeftOut:

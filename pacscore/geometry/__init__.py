@@ -5,7 +5,7 @@ from pacscore.geometry.coordinates import anatomical_axis, column_row_slice, han
 from pacscore.geometry.frames import GEOMETRY_KEYWORDS, frames_of
 from pacscore.geometry.header import FrameHeader, PixelClass
 from pacscore.geometry.stack import Axis, Stack, StackGeometry
-from pacscore.geometry.stacking import build_stacks
+from pacscore.geometry.stacking import build_stacks, series_verdict
 from pacscore.geometry.verdict import Finding, Verdict
 
 __all__ = [
@@ -24,4 +24,5 @@ __all__ = [
     "frames_of",
     "handedness",
     "lps_to_ras",
+    "series_verdict",
 ]

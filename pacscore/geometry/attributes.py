@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-Document: TypeAlias = Mapping[str, Any]  # The values are whatever a stranger wrote; each reader below checks its own.
+Document: TypeAlias = Mapping[str, object]
+"""Attribute values by keyword. Whatever a stranger wrote may be in it: each reader checks what it takes."""
 Label: TypeAlias = "float | str | tuple[float | None, ...]"
 
 

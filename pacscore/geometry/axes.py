@@ -8,6 +8,7 @@ complete.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -66,6 +67,10 @@ class _Cells:
     def resolved(self) -> bool:
         return self.count == self.codes.size
 
+    def too_many(self, value_count: int) -> bool:
+        """Whether there are fewer frames than cells times values: no complete product, and no table to allocate."""
+        return self.count * value_count > self.codes.size
+
     def table(self, codes: Codes, value_count: int) -> NDArray[np.int64]:
         """(cells, values) how many frames each cell has of each value."""
         flat = np.bincount(self.codes * value_count + codes, minlength=self.count * value_count)
@@ -97,7 +102,7 @@ def arrange(frames: Sequence[FrameHeader], planes: Codes) -> Arrangement | Split
     for index, attribute in enumerate(ATTRIBUTES):
         if cells.resolved:
             break
-        found = _try(cells, attribute, [frame.labels[index] for frame in frames])
+        found = _try(cells, attribute, [frame.labels[index] for frame in frames], frames)
         if found is not None:
             return found
     for place in range(_dimension_count(frames)):
@@ -108,14 +113,22 @@ def arrange(frames: Sequence[FrameHeader], planes: Codes) -> Arrangement | Split
         _try_instance_order(cells, frames)
     if cells.resolved:
         return Arrangement(tuple(cells.axes), tuple(cells.indices), tuple(cells.findings))
-    return _cut_incomplete(frames, planes, plane_count)
+    return _cut_incomplete(frames, planes, plane_count) or _by_instance(frames, planes)
 
 
-def _try(cells: _Cells, attribute: Attribute, labels: list[Label | None]) -> Split | None:
+def members_of(codes: Codes) -> list[Codes]:
+    """The indices of each number's frames, ascending; all numbers from 0 to the largest occur."""
+    order = np.argsort(codes, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+
+
+def _try(
+    cells: _Cells, attribute: Attribute, labels: list[Label | None], frames: Sequence[FrameHeader]
+) -> Split | None:
     if attribute.rule is Rule.EXACT:
         _try_exact(cells, attribute.name, attribute.unit, labels)
     elif attribute.rule is Rule.OCCURRENCE:
-        _try_occurrence(cells, attribute, labels)
+        _try_occurrence(cells, attribute, labels, frames)
     elif attribute.rule is Rule.RANKED:
         _try_ranked(cells, attribute, labels)
     else:
@@ -143,17 +156,22 @@ def _axis_value(value: Label | None) -> float | str:
 
 def _try_exact(cells: _Cells, name: str, unit: str, labels: Sequence[Label | None]) -> None:
     codes, values = _factorize(labels)
-    if len(values) < 2:
+    if len(values) < 2 or cells.too_many(len(values)):
         return
     table = cells.table(codes, len(values))
     if table.min() == table.max():
         cells.accept(Axis(name, tuple(map(_axis_value, values)), unit), codes)
 
 
-def _try_occurrence(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
-    """Values of which some occur several times in every cell: the n-th of each is a value of its own."""
+def _try_occurrence(
+    cells: _Cells, attribute: Attribute, labels: Sequence[Label | None], frames: Sequence[FrameHeader]
+) -> None:
+    """Values of which some occur several times in every cell: the n-th of each is a value of its own.
+
+    Which of the equal ones of different cells belong together only Instance Number can say.
+    """
     codes, values = _factorize(labels, ordered=False)
-    if len(values) < 2:
+    if len(values) < 2 or cells.too_many(len(values)):
         return
     table = cells.table(codes, len(values))
     if (table.min(axis=0) != table.max(axis=0)).any():
@@ -161,18 +179,20 @@ def _try_occurrence(cells: _Cells, attribute: Attribute, labels: Sequence[Label 
     if (table == table[0, 0]).all():
         cells.accept(Axis(attribute.name, tuple(map(_axis_value, values)), attribute.unit), codes)
         return
-    # A stable sort keeps the order of acquisition among the equal ones of a cell.
-    together = cells.codes * len(values) + codes
-    order = np.argsort(together, kind="stable")
-    starts = np.flatnonzero(np.diff(together[order], prepend=-1))
-    occurrence = np.empty(codes.size, np.int64)
-    occurrence[order] = np.arange(codes.size) - np.repeat(starts, np.diff(np.append(starts, codes.size)))
-    pairs = [(int(code), int(nth)) for code, nth in zip(codes, occurrence, strict=True)]
-    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
-    names = tuple(
-        str(_axis_value(values[code])) + (f" #{nth + 1}" if table[0, code] > 1 else "") for code, nth in numbers
-    )
-    cells.accept(Axis(attribute.name, names, attribute.unit), np.array([numbers[pair] for pair in pairs], np.int64))
+    ranks = _instance_ranks(cells, frames)
+    if ranks is None:
+        return
+    at_rank = np.zeros(int(ranks.max()) + 1, np.int64)
+    at_rank[ranks] = codes
+    if (at_rank[ranks] != codes).any():
+        return
+    seen: Counter[int] = Counter()
+    names: list[str] = []
+    for code in at_rank.tolist():
+        seen[code] += 1
+        names.append(str(_axis_value(values[code])) + (f" #{seen[code]}" if table[0, code] > 1 else ""))
+    cells.accept(Axis(attribute.name, tuple(names), attribute.unit), ranks)
+    cells.findings.append(_counted(int(table[0].max())))
 
 
 def _try_split(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> Split | None:
@@ -180,18 +200,21 @@ def _try_split(cells: _Cells, attribute: Attribute, labels: Sequence[Label | Non
     codes, values = _factorize(labels)
     if len(values) < 2:
         return None
-    table = cells.table(codes, len(values))
-    if (table.min(axis=0) == table.max(axis=0)).all() or table.max() == 1:
+    if np.unique(cells.codes * len(values) + codes).size == codes.size:
         return Split(attribute.name, codes)
-    return None
+    if cells.too_many(len(values)):
+        return None
+    table = cells.table(codes, len(values))
+    return Split(attribute.name, codes) if (table.min(axis=0) == table.max(axis=0)).all() else None
 
 
 def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | None]) -> None:
     """By order within each cell, if the orders of all cells agree about what belongs together.
 
-    They do if all times of one rank lie before all of the next (volumes one after the other), or if the times of each
-    cell differ from those of others by a common offset (slices acquired one after the other, each at all times). Else
-    a frame missing here and another there would shift the ranks unnoticed.
+    They do if the times of each cell differ from those of others by a common offset (slices have times of their own
+    within each volume, or each is acquired at all times before the next), or if they start alike and differ by a
+    common factor (heart beats of another length). Else a frame missing here and another there would shift the ranks
+    unnoticed. That all times of one rank lie before all of the next is not enough: shifted ranks can do so too.
     """
     if None in labels or len(set(labels)) < 2:
         return
@@ -217,15 +240,22 @@ def _try_ranked(cells: _Cells, attribute: Attribute, labels: Sequence[Label | No
         return
     starts = grid.min(axis=0)
     if attribute.text:
-        starts = np.round(starts - starts[0], 6)
+        starts = starts - starts[0]
     cells.accept(Axis(attribute.name, tuple(map(float, starts)), attribute.unit), ranks)
 
 
 def _agree(grid: NDArray[np.float64]) -> bool:
     """grid : (cells, ranks) float64, ascending along ranks."""
-    if (grid.max(axis=0)[:-1] < grid.min(axis=0)[1:]).all():
-        return True
     offsets = grid - grid[:, :1]
+    if _steady(offsets):
+        return True
+    # Beats start alike; without that condition a missing first phase here and a missing last one there would pass.
+    starts_alike = np.ptp(grid[:, 0]) <= _STEADY * float(np.median(np.diff(grid, axis=1)))
+    return bool(starts_alike) and _steady(offsets / offsets[:, -1:])
+
+
+def _steady(offsets: NDArray[np.float64]) -> bool:
+    """offsets : (cells, ranks) float64, ascending along ranks. Whether all cells' are those of the median cell."""
     usual = np.median(offsets, axis=0)
     return bool(np.abs(offsets - usual).max() <= _STEADY * np.diff(usual).min())
 
@@ -235,33 +265,41 @@ def _dimension_count(frames: Sequence[FrameHeader]) -> int:
     return lengths.pop() if len(lengths) == 1 else 0
 
 
-def _try_instance_order(cells: _Cells, frames: Sequence[FrameHeader]) -> None:
-    """Repeats that only Instance Number tells apart, if it runs through them regularly.
+def _instance_ranks(cells: _Cells, frames: Sequence[FrameHeader]) -> Codes | None:
+    """Each frame's place among the repeats of its cell, if Instance Number runs through them regularly.
 
     Either each block of consecutive frames holds every cell once, or each cell's frames are consecutive. Frames with
     equal or without Instance Numbers are not told apart.
     """
-    numbers = [frame.instance_number for frame in frames]
     keys = {(frame.instance_number, frame.frame_index) for frame in frames}
-    if None in numbers or len(keys) < len(frames):
-        return
+    repeats = len(frames) // cells.count
+    if any(frame.instance_number is None for frame in frames) or len(keys) < len(frames):
+        return None
+    if repeats * cells.count != len(frames):
+        return None
     # The frames come sorted by just these keys, so their places are the order.
     places = np.arange(len(frames))
-    repeats = len(frames) // cells.count
-    if repeats * cells.count != len(frames):
-        return
     for ranks in (places // cells.count, places % repeats):
         table = cells.table(ranks, repeats)
         if table.min() == table.max():
-            cells.accept(Axis("repeat", tuple(map(float, range(repeats))), ""), ranks)
-            cells.findings.append(
-                Finding(
-                    "repeat-axis",
-                    f"Only Instance Number (0020,0013) tells {repeats} frames of each plane apart.",
-                    {"repeat_count": repeats},
-                )
-            )
-            return
+            return ranks
+    return None
+
+
+def _try_instance_order(cells: _Cells, frames: Sequence[FrameHeader]) -> None:
+    ranks = _instance_ranks(cells, frames)
+    if ranks is not None:
+        repeats = int(ranks.max()) + 1
+        cells.accept(Axis("repeat", tuple(map(float, range(repeats))), ""), ranks)
+        cells.findings.append(_counted(repeats))
+
+
+def _counted(repeats: int) -> Finding:
+    return Finding(
+        "repeat-axis",
+        f"Only Instance Number (0020,0013) tells {repeats} frames of each plane apart.",
+        {"repeat_count": repeats},
+    )
 
 
 def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: int) -> Incomplete | None:
@@ -269,7 +307,7 @@ def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: i
 
     An attribute counts if all its values occur together in at least one plane, which those that differ from slice to
     slice do not. Combinations of values that have the same planes as most others stay together where they make a
-    complete product; each other one is a part of its own.
+    complete product; each other one is a part of its own. So a duplicate of one slice spoils one volume of many.
     """
     cells, names = planes, list[str]()
     combination = np.zeros(len(frames), np.int64)
@@ -288,8 +326,17 @@ def _cut_incomplete(frames: Sequence[FrameHeader], planes: Codes, plane_count: i
         names.append(attribute.name)
         chosen.append((codes, values))
         if finer.max() + 1 == len(frames):
-            return _parts(planes, plane_count, combination, names, chosen)
-    return None
+            break
+    return _parts(planes, plane_count, combination, names, chosen) if chosen else None
+
+
+def _by_instance(frames: Sequence[FrameHeader], planes: Codes) -> Split | None:
+    """Multi-frame objects that repeat each other's planes are separate volumes, if nothing says how they relate."""
+    codes, values = _factorize([float(frame.instance) for frame in frames])
+    if len(values) < 2 or len(values) == len(frames):
+        return None
+    together = planes * len(values) + codes
+    return Split("instance", codes) if np.unique(together).size == len(frames) else None
 
 
 def _meet_in_one_plane(planes: Codes, codes: Codes, plane_count: int, value_count: int) -> bool:
@@ -306,8 +353,8 @@ def _parts(
 ) -> Incomplete | None:
     combination_count = int(combination.max()) + 1
     sets: dict[bytes, list[int]] = {}
-    for number in range(combination_count):
-        sets.setdefault(np.sort(planes[combination == number]).tobytes(), []).append(number)
+    for number, members in enumerate(members_of(combination)):
+        sets.setdefault(np.sort(planes[members]).tobytes(), []).append(number)
     most = max(sets.values(), key=lambda numbers: (len(numbers), -numbers[0]))
     together = np.isin(combination, most)
     lengths = [np.unique(codes[together]).size for codes, _ in chosen]
@@ -318,12 +365,12 @@ def _parts(
     if codes.max() == 0:
         return None
     findings: list[Finding] = []
-    for part in range(int(codes.max()) + 1):
-        members = codes == part
+    for members in members_of(codes):
         held: dict[str, Json] = {
             name: _held(own[members], values) for name, (own, values) in zip(names, chosen, strict=True)
         }
-        missing = int(np.unique(combination[members]).size) * plane_count - int(members.sum())
+        filled = np.unique(combination[members] * plane_count + planes[members]).size
+        missing = int(np.unique(combination[members]).size) * plane_count - filled
         findings.append(
             Finding(
                 "incomplete-axis",

@@ -7,7 +7,6 @@ Offset Vector; enhanced objects have functional groups (``functional_groups.py``
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from pacscore.errors import LimitError
 from pacscore.geometry import diffusion
@@ -161,7 +160,7 @@ def _labels(document: Document, image_type: tuple[str, ...]) -> tuple[Label | No
     return tuple(labels)
 
 
-def _moment(date: Any, time: Any) -> str | None:
+def _moment(date: object, time: object) -> str | None:
     """Date and time as one DICOM date-time; without a date, on an unnamed day."""
     if type(time) is not str or not time:
         return None

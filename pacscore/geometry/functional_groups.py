@@ -7,8 +7,6 @@ classic attributes in two more groups; what stands at the top level comes last.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pacscore.geometry.attributes import ATTRIBUTES, INDEX, Document, Label
 from pacscore.geometry.diffusion import macro_diffusion
 from pacscore.geometry.header import (
@@ -37,7 +35,7 @@ _FRAME_TYPES = (
 _UNASSIGNED = ("UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence")
 _B_VALUE, _DIFFUSION, _IMAGE_TYPE = INDEX["b_value"], INDEX["diffusion"], INDEX["image_type"]
 
-Groups = dict[str, Any]
+Groups = dict[str, object]
 
 
 def grouped_frames(document: Document, top: FrameHeader, frame_count: int) -> list[FrameHeader]:

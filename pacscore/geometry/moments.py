@@ -12,29 +12,31 @@ from pacscore.geometry.attributes import Label
 
 
 def seconds(moments: Sequence[Label | None]) -> NDArray[np.float64] | None:
-    """Seconds since the first day of year 1, one for each DICOM date-time; None if one of them is not such a text.
+    """Seconds since the earliest of some DICOM date-times, one for each; None if one of them is not such a text.
 
     DT of PS3.5 6.2: YYYYMMDDHHMMSS.FFFFFF&ZZXX with parts left out from the end. The offset from UTC is taken into
     account; texts with and without one should not be compared.
 
     Examples
     --------
-    >>> float(seconds(["20181022083634.295", "20181022083634.795"])[1] % 60)
-    34.795
+    >>> seconds(["20181022083634.795", "20181022083634.295"]).tolist()
+    [0.5, 0.0]
     """
-    known: dict[str, float] = {}
+    known: dict[str, int] = {}
     for moment in moments:
         if not isinstance(moment, str):
             return None
         if moment not in known:
-            value = _second(moment)
+            value = _microseconds(moment)
             if value is None:
                 return None
             known[moment] = value
-    return np.array([known[str(moment)] for moment in moments], np.float64)
+    # Whole numbers up to here: seconds since year 1 would leave a float only 8 µs.
+    earliest = min(known.values(), default=0)
+    return np.array([(known[str(moment)] - earliest) / 1e6 for moment in moments], np.float64)
 
 
-def _second(moment: str) -> float | None:
+def _microseconds(moment: str) -> int | None:
     body, offset = moment.strip(), timedelta()
     for sign in "+-":
         if sign in body:
@@ -55,4 +57,4 @@ def _second(moment: str) -> float | None:
     except (ValueError, OverflowError):
         return None
     since = when - datetime(1, 1, 1)
-    return since.days * 86400.0 + since.seconds + leap + (float(f"0.{fraction}") if fraction else 0.0)
+    return (since.days * 86400 + since.seconds + leap) * 1_000_000 + int(fraction[:6].ljust(6, "0"))

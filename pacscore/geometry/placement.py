@@ -24,6 +24,8 @@ Vectors = NDArray[np.float64]
 POSITION_MM = 0.01
 """Slices may miss their place by this much, or by ``SPACING_FRACTION`` of their distance if that is more."""
 SPACING_FRACTION = 0.001
+FINE_FRACTION = 0.1
+"""Below a spacing of 0.1 mm the limit is this part of it: 0.01 mm would hide a missing slice of 5 µm micro-CT."""
 ROUNDING_MM = 1e-6
 TILT_DEG = 0.05
 """A smaller angle between the line of slices and the normal is the rounding of Image Orientation (Patient)."""
@@ -97,7 +99,7 @@ def is_orientation(values: tuple[float, ...]) -> bool:
 
 def tolerance_mm(spacing: float) -> float:
     """How far a slice may lie from its place in a stack of this spacing."""
-    return max(POSITION_MM, SPACING_FRACTION * abs(spacing)) + ROUNDING_MM
+    return max(min(POSITION_MM, FINE_FRACTION * abs(spacing)), SPACING_FRACTION * abs(spacing)) + ROUNDING_MM
 
 
 def plane_codes(distances: Vectors) -> NDArray[np.int64]:
@@ -111,7 +113,7 @@ def plane_codes(distances: Vectors) -> NDArray[np.int64]:
     order = np.argsort(distances, kind="stable")
     gaps = np.diff(distances[order])
     real = gaps[gaps > SAME_PLANE_MM]
-    limit = max(SAME_PLANE_MM, min(POSITION_MM, 0.1 * float(np.median(real)))) if real.size else SAME_PLANE_MM
+    limit = max(SAME_PLANE_MM, min(POSITION_MM, FINE_FRACTION * float(np.median(real)))) if real.size else SAME_PLANE_MM
     codes = np.empty(distances.size, np.int64)
     codes[order] = np.concatenate(([0], np.cumsum(gaps > limit)))
     return codes
@@ -140,6 +142,18 @@ def judge(positions: Vectors, plane: Plane) -> StackGeometry:
     if line.deviation <= tolerance_mm(spacing) and spacing > SAME_PLANE_MM:
         return _on_a_line(positions, plane, line, findings)
     distances = positions @ plane.normal
+    codes = plane_codes(distances)
+    if codes[-1] + 1 < len(codes):
+        # What the planes would be without the repeats stays a finding; the stack itself has no affine.
+        once = judge(positions[np.diff(codes, prepend=-1) > 0], plane)
+        return StackGeometry(
+            Verdict.DUPLICATES,
+            (_duplicates(distances, codes, once.verdict), *once.findings),
+            None,
+            in_plane,
+            plane.orientation,
+            positions.copy(),
+        )
     verdict, extra = _off_a_line(positions, distances)
     return StackGeometry(
         verdict,
@@ -194,9 +208,6 @@ def _on_a_line(positions: Vectors, plane: Plane, line: _Line, findings: list[Fin
 
 
 def _off_a_line(positions: Vectors, distances: Vectors) -> tuple[Verdict, list[Finding]]:
-    codes = plane_codes(distances)
-    if codes[-1] + 1 < len(codes):
-        return Verdict.DUPLICATES, [_duplicates(distances, codes)]
     gaps = np.diff(distances)
     missing = _missing(positions, distances, gaps)
     if missing is not None:
@@ -244,7 +255,7 @@ def _irregular(gaps: Vectors) -> Finding:
     )
 
 
-def _duplicates(distances: Vectors, codes: NDArray[np.int64]) -> Finding:
+def _duplicates(distances: Vectors, codes: NDArray[np.int64], once: Verdict) -> Finding:
     repeats = np.bincount(codes)
     planes = np.flatnonzero(repeats > 1)
     first = np.searchsorted(codes, planes)
@@ -255,6 +266,7 @@ def _duplicates(distances: Vectors, codes: NDArray[np.int64]) -> Finding:
             "plane_count": int(planes.size),
             "frame_count": int(repeats[planes].sum()),
             "distances_mm": [float(distances[i]) for i in first[:LISTED]],
+            "verdict_of_planes": once.value,
         },
     )
 

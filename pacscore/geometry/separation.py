@@ -121,13 +121,14 @@ def _cluster(
         return found
     vectors = np.array(distinct)
     limits = limit * np.abs(vectors) if relative else np.full(vectors.shape, limit)
+    # Sorted by their first component, so that near ones follow within a short range.
+    ends = np.searchsorted(vectors[:, 0], vectors[:, 0] + limits[:, 0], side="right")
     left = np.ones(len(distinct), bool)
-    while left.any():
-        seed = int(np.argmax(left))
-        near = left & (np.abs(vectors - vectors[seed]) <= limits[seed]).all(axis=1)
-        left &= ~near
-        for index in np.flatnonzero(near):
-            found[distinct[index]] = distinct[seed]
+    for seed, end in enumerate(ends.tolist()):
+        if left[seed]:
+            near = left[seed:end] & (np.abs(vectors[seed:end] - vectors[seed]) <= limits[seed]).all(axis=1)
+            left[seed:end] &= ~near
+            found.update((distinct[seed + index], distinct[seed]) for index in np.flatnonzero(near).tolist())
     return found
 
 

@@ -9,15 +9,15 @@ G4  No spacing, position or order is made up: where headers do not say it, a fin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.geometry.attributes import INDEX
-from pacscore.geometry.axes import Arrangement, Codes, Incomplete, Split, arrange
+from pacscore.geometry.axes import Arrangement, Codes, Incomplete, Split, arrange, members_of
 from pacscore.geometry.header import FRAMES, MOSAIC, VOLUME, FrameHeader
 from pacscore.geometry.placement import POSITION_MM, TILT_DEG, Plane, judge, plane_codes, tolerance_mm
 from pacscore.geometry.separation import Group, separate
@@ -59,9 +59,35 @@ def build_stacks(frames: Frames) -> tuple[Stack, ...]:
     return tuple(stack for _, stack in stacks)
 
 
-def _acquisition_order(frame: FrameHeader) -> tuple[int, int, str, int]:
+class Judged(Protocol):
+    """A stack as far as its verdict goes: ``Stack``, or the record of one."""
+
+    @property
+    def kind(self) -> str:
+        """As in ``Stack``."""
+        ...
+
+    @property
+    def geometry(self) -> StackGeometry:
+        """As in ``Stack``."""
+        ...
+
+
+def series_verdict(stacks: Iterable[Judged]) -> Verdict:
+    """One verdict for a series: the first in order of precedence among its volume stacks.
+
+    So a series is regular if all its volume stacks are; without any it is ``none``.
+    """
+    return min((stack.geometry.verdict for stack in stacks if stack.kind == VOLUME), key=_rank, default=Verdict.NONE)
+
+
+def _rank(verdict: Verdict) -> int:
+    return verdict.rank
+
+
+def _acquisition_order(frame: FrameHeader) -> tuple[int, str, int, int]:
     number = frame.instance_number
-    return (_LAST if number is None else number, frame.frame_index, frame.sop_instance_uid, frame.instance)
+    return (_LAST if number is None else number, frame.sop_instance_uid, frame.frame_index, frame.instance)
 
 
 def _separated(by: tuple[str, ...]) -> Finding:
@@ -101,8 +127,8 @@ def _each(
     frames: Frames, plane: Plane | None, codes: Codes, findings: tuple[Finding, ...]
 ) -> list[tuple[Frames, Stack]]:
     stacks: list[tuple[Frames, Stack]] = []
-    for part in range(int(codes.max()) + 1):
-        members = [frames[index] for index in np.flatnonzero(codes == part).tolist()]
+    for part in members_of(codes):
+        members = [frames[index] for index in part.tolist()]
         if plane is None:
             stacks += _repeating(members, None, np.zeros(len(members), np.int64), findings)
         else:
@@ -119,14 +145,9 @@ def _repeating(
         return _each(frames, plane, arrangement.codes, (*findings, _separated((arrangement.name,))))
     if isinstance(arrangement, Incomplete):
         stacks: list[tuple[Frames, Stack]] = []
-        for part, finding in enumerate(arrangement.findings):
-            own = arrangement.codes == part
-            stacks += _each(
-                [frames[index] for index in np.flatnonzero(own).tolist()],
-                plane,
-                np.zeros(own.sum(), np.int64),
-                (*findings, finding),
-            )
+        for part, finding in zip(members_of(arrangement.codes), arrangement.findings, strict=True):
+            members = [frames[index] for index in part.tolist()]
+            stacks += _each(members, plane, np.zeros(len(members), np.int64), (*findings, finding))
         return stacks
     if arrangement is None:
         # Each frame a slice of its own, equal ones beside each other: none is dropped and none preferred.

@@ -66,10 +66,10 @@ def mask_stored(
         )
     ready = _ready(words)
     target = output_array(out, words.shape, ready.dtype)
-    if bits_stored == words.dtype.itemsize * 8:
+    if target is not ready:
         np.copyto(target, ready)
-    else:
-        kernels.mask_stored_into(ready.reshape(-1), bits_stored, high_bit, signed, target.reshape(-1))
+    if bits_stored < words.dtype.itemsize * 8:
+        kernels.mask_stored_into(target.reshape(-1), bits_stored, high_bit, signed)
     return target
 
 

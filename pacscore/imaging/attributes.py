@@ -19,6 +19,7 @@ from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFo
 IMAGING_KEYWORDS = frozenset({
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "Modality", "PhotometricInterpretation",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "Units", "ModalityLUTSequence",
+    "DoseGridScaling", "DoseUnits",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "WindowCenterWidthExplanation",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
@@ -66,6 +67,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
     intercepts: list[float] = []
     tables: list[LookupTable] = []
     windows: list[tuple[Window, ...]] = []
+    formats: list[StoredFormat] = []
     findings: dict[str, None] = {}
     missing = ""
     first: _Item | None = None
@@ -74,7 +76,9 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         item = _group(document, frame_index, "PixelValueTransformationSequence")
         if first is None:
             first, unit = document, _unit(document, item)
-        for keyword, absent, numbers in (("RescaleSlope", 1.0, slopes), ("RescaleIntercept", 0.0, intercepts)):
+        formats.append(_stored_format(document, clean))
+        slope = "DoseGridScaling" if _is_dose(document, item) else "RescaleSlope"
+        for keyword, absent, numbers in ((slope, 1.0, slopes), ("RescaleIntercept", 0.0, intercepts)):
             number = _number(item, keyword, findings)
             if number is None and item.get(keyword) is not None:
                 # Not 1 or 0 in its place: values would be wrong without a sign of it.
@@ -101,7 +105,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         _pixel_aspect(first, findings),
         tuple(findings),
     )
-    return StackAttributes(_stored_format(first, clean), rescale, presentation)
+    return StackAttributes(StoredFormat.together(formats), rescale, presentation)
 
 
 def read_windows(item: _Item, findings: dict[str, None]) -> tuple[Window, ...]:
@@ -176,12 +180,17 @@ def _once(tables: list[LookupTable]) -> tuple[LookupTable, ...]:
     return tuple(tables[:1] if same else tables)
 
 
+def _is_dose(document: _Item, item: _Item) -> bool:
+    """PS3.3 C.8.8.3: a dose grid has no rescale; Dose Grid Scaling (3004,000E) gives Dose Units."""
+    return item.get("RescaleSlope") is None and document.get("DoseGridScaling") is not None
+
+
 def _unit(document: _Item, item: _Item) -> str:
     """PS3.3 C.11.1: Rescale Type; PET's Units (0054,1001); HU where a CT does not say otherwise."""
     named = _text(item, "RescaleType")
     if named and named not in {"US", "normalized"}:  # US: unspecified.
         return named
-    if units := _text(document, "Units"):
+    if units := _text(document, "DoseUnits" if _is_dose(document, item) else "Units"):
         return units
     is_ct = _text(document, "Modality") == "CT" and item.get("RescaleIntercept") is not None
     return "HU" if is_ct and not named else ""

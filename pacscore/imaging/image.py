@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ class Image:
     Raises
     ------
     InputError
-        The array has another number of axes than its photometric interpretation needs, or is empty.
+        The array has another number of axes than its photometric interpretation needs, or is empty; or a spacing is not
+        positive.
     """
 
     array: NDArray[Any]
@@ -69,6 +71,9 @@ class Image:
                 f"{self.photometric} of shape {self.array.shape}.",
                 found=self.array.shape,
             )
+        steps = (*(self.spacing_mm or ()), self.pixel_aspect)
+        if not all(math.isfinite(step) and step > 0 for step in steps):
+            raise InputError("The spacing and aspect of pixels are positive numbers.", found=steps)
         if is_rgb and self.array.dtype not in (np.uint8, np.uint16):
             raise InputError(f"RGB samples are uint8 or uint16, not {self.array.dtype}.", found=str(self.array.dtype))
 

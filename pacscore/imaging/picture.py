@@ -8,6 +8,7 @@ are true.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _LETTER = (232, 234, 237)
 _SHADOW = (0, 0, 0)
 _SHEAR_MIN = 1e-3
+# A header may claim that pixels are 1000 mm high and 0.001 wide: its picture is kept to the size of four mammograms.
+_PIXELS_MAX = 64 << 20
 
 
 def step_sizes(image: Image) -> tuple[float, float]:
@@ -59,7 +62,7 @@ def render(
     turned = image.oriented()
     width, height = extent(turned)
     if size is None:
-        scale = 1 / min(step_sizes(turned))
+        scale = min(1 / min(step_sizes(turned)), math.sqrt(_PIXELS_MAX / (width * height)))
     else:
         if min(size) < 1:
             raise InputError(f"A picture has a positive size: {size} is none.", found=size)
@@ -75,23 +78,39 @@ def render_scaled(
 
     width, height = extent(turned)
     pixels = (max(1, round(width * scale)), max(1, round(height * scale)))
-    grey = PillowImage.fromarray(turned.display(window))
-    # A kernel of smooth magnification rings at the edge of bone and air; Pillow's BICUBIC does so least, and like
-    # LANCZOS it averages when shrinking.
-    if shear(turned):
-        picture = _straightened(grey, turned, pixels)
+    if turned.is_monochrome:
+        chosen = window or turned.window or turned.automatic_window()
+        values, outside = _held_near(turned, chosen)
+        resized = _resample(PillowImage.fromarray(values), turned, pixels, outside)
+        picture = PillowImage.fromarray(replace(turned, array=np.asarray(resized)).display(chosen))
     else:
-        picture = grey.resize(pixels, PillowImage.Resampling.BICUBIC)
+        picture = _resample(PillowImage.fromarray(turned.display(window)), turned, pixels, None)
     if markers:
         picture = picture.convert("RGB")
         draw_letters(picture, turned, max(14, min(20, min(picture.size) // 22)))
     return picture
 
 
-def _straightened(grey: PillowImage.Image, turned: Image, pixels: tuple[int, int]) -> PillowImage.Image:
-    """Undo the shear: each output pixel is fetched from where it lies in the image; outside is black."""
+def _held_near(turned: Image, window: Window) -> tuple[NDArray[np.float32], float]:
+    """Values to resample, held within a window's width of what it shows; and the value of what lies outside: black.
+
+    Resampling before windowing keeps edges smooth; holding the values keeps metal and air from ringing far into tissue.
+    """
+    low, high = window.limits()
+    floor, ceiling = low - window.width, high + window.width
+    values = np.clip(np.where(np.isnan(turned.array), floor, turned.array), floor, ceiling)
+    return values.astype(np.float32), ceiling if turned.photometric == "MONOCHROME1" else floor
+
+
+def _resample(
+    picture: PillowImage.Image, turned: Image, pixels: tuple[int, int], outside: float | None
+) -> PillowImage.Image:
+    """To ``pixels``, straight: where the image is sheared, each pixel is fetched from where it lies in it."""
     from PIL import Image as PillowImage
 
+    # Bicubic rings least of Pillow's smooth kernels, and averages when shrinking, as LANCZOS does.
+    if not shear(turned):
+        return picture.resize(pixels, PillowImage.Resampling.BICUBIC)
     rows = turned.shape[0]
     slip = shear(turned)
     right = step_sizes(turned)[1]
@@ -101,7 +120,8 @@ def _straightened(grey: PillowImage.Image, turned: Image, pixels: tuple[int, int
     per_y = rows / pixels[1]
     # Column of the image = (x in mm + left - slip * row) / right, row = y * per_y; Pillow counts from pixel corners.
     matrix = (per_x, -slip / right * per_y, (left + slip / 2) / right, 0.0, per_y, 0.0)
-    return grey.transform(pixels, PillowImage.Transform.AFFINE, matrix, PillowImage.Resampling.BICUBIC)
+    affine, bicubic = PillowImage.Transform.AFFINE, PillowImage.Resampling.BICUBIC
+    return picture.transform(pixels, affine, matrix, bicubic, fillcolor=outside)
 
 
 def place_of(turned: Image, point_lps: NDArray[np.float64], scale: float) -> tuple[float, float]:

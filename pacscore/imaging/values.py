@@ -6,6 +6,7 @@ They know nothing of DICOM's encoding; ``attributes`` reads them from documents.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -34,12 +35,31 @@ class StoredFormat:
     clean : bool
         Every word is known to equal its stored value (sealing counted none that the mask alters), so that nothing need
         be masked when reading.
+    of_frames : tuple of StoredFormat
+        The format of each frame where they differ, as in scans of which the slices with the brightest pixels state one
+        bit more; this value then is the widest of them. Empty where all frames share this one.
     """
 
     bits_stored: int
     high_bit: int
     signed: bool
     clean: bool = False
+    of_frames: tuple[StoredFormat, ...] = ()
+
+    @classmethod
+    def together(cls, formats: Sequence[StoredFormat]) -> StoredFormat:
+        """The format of a stack whose frames have these."""
+        widest = max(formats, key=lambda each: (each.bits_stored, each.high_bit))
+        if all(each == widest for each in formats):
+            return widest
+        return replace(widest, clean=all(each.clean for each in formats), of_frames=tuple(formats))
+
+    def frames(self, places: slice | NDArray[np.intp]) -> StoredFormat:
+        """Of some of the frames."""
+        if not self.of_frames:
+            return self
+        kept = self.of_frames[places] if isinstance(places, slice) else [self.of_frames[place] for place in places]
+        return self.together(kept) if len(kept) else self
 
     @classmethod
     def of_dtype(cls, dtype: np.dtype[Any]) -> StoredFormat:

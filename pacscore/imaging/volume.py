@@ -8,44 +8,24 @@ V3  No geometry is made up: planes across the slices exist only where an affine 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
+from pacscore.geometry import Axis, StackGeometry, anatomical_axis
 from pacscore.imaging import arrays
-from pacscore.imaging.anatomy import SpatialGeometry, anatomical_axis
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
+from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
 from pacscore.imaging.selection import select
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, PartOfSource, everything
 from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat, Window
-from pacscore.parallel import run_tiles
 
-_SLAB_BYTES = 16 << 20
 _SAMPLE_SLICES = 9
-
-
-class VolumeAxis(Protocol):
-    """An axis beyond the three of space; ``pacscore.geometry.Axis`` is one."""
-
-    @property
-    def name(self) -> str:
-        """time, echo, b_value, …."""
-        ...
-
-    @property
-    def values(self) -> Sequence[float | str]:
-        """One per index."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """Of the values."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +36,7 @@ class Volume:
     ----------
     source : ArraySource
         The words, ``(axes…, slices, rows, columns[, samples])``.
-    geometry : SpatialGeometry
+    geometry : StackGeometry
         Verdict, findings, affine, spacing.
     stored : StoredFormat
         How stored values lie in the words.
@@ -64,7 +44,7 @@ class Volume:
         Stored to modality values; per frame in C order of ``(axes…, slices)``.
     presentation : Presentation
         Modality, photometric interpretation, windows.
-    axes : tuple of VolumeAxis
+    axes : tuple of Axis
         The extra axes, outermost first.
     sop_instance_uids : tuple of str
         The instance of each frame, in C order of ``(axes…, slices)``; empty for a derived volume without any.
@@ -80,11 +60,11 @@ class Volume:
     """
 
     source: ArraySource
-    geometry: SpatialGeometry
+    geometry: StackGeometry
     stored: StoredFormat
     rescale: Rescale = field(default_factory=Rescale.linear)
     presentation: Presentation = field(default_factory=Presentation)
-    axes: tuple[VolumeAxis, ...] = ()
+    axes: tuple[Axis, ...] = ()
     sop_instance_uids: tuple[str, ...] = ()
     to_rgb: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     derivation: tuple[str, ...] = ()
@@ -92,10 +72,9 @@ class Volume:
     def __post_init__(self) -> None:
         spatial = len(self.source.shape) - len(self.axes)
         if spatial not in {3, 4}:
-            raise InputError(
-                f"{len(self.source.shape)} array axes with {len(self.axes)} extra ones leave {spatial}: "
-                "(slice, row, column) are 3, with samples 4."
-            )
+            raise InputError(f"{spatial} array axes remain beside {len(self.axes)}: (slice, row, column[, sample]).")
+        if spatial == 4 and self.presentation.photometric in MONOCHROME:
+            raise InputError(f"{self.presentation.photometric} has one sample: name the first axis in axes.")
         for axis, length in zip(self.axes, self.source.shape, strict=False):
             if len(axis.values) != length:
                 raise InputError(f"Axis {axis.name} has {len(axis.values)} values but length {length}.")
@@ -109,6 +88,10 @@ class Volume:
                 raise InputError(f"{count} {what} for {self.frame_count} frames.", expected=self.frame_count)
         if self.dtype.kind in "iu" and self.stored.high_bit >= self.dtype.itemsize * 8:
             raise InputError(f"High Bit {self.stored.high_bit} lies outside {self.dtype} words: (0028,0102).")
+        if self.dtype.kind in "iu" and self.stored.signed != (self.dtype.kind == "i"):
+            raise InputError(
+                f"Pixel Representation (0028,0103) and the words' dtype {self.dtype} contradict each other."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -180,20 +163,7 @@ class Volume:
         SelectionError
             An index is out of range or of another kind.
         """
-        selection = select(key, self.shape)
-        if 0 in selection.shape:
-            return np.empty(selection.shape, self.dtype)
-        leading = selection.inside[0]
-        if isinstance(leading, slice) and abs(leading.step or 1) >= max(2, self.source.chunk_shape[0]):
-            span = selection.box[0]
-            places = range(span.start, span.stop)[leading]
-            result = np.empty(selection.shape, self.dtype)
-            for place, index in enumerate(places):
-                words = self.read_box((slice(index, index + 1), *selection.box[1:]))
-                result[place] = words[(0, *selection.inside[1:])]
-            return result
-        found = self.read_box(selection.box)[selection.inside]
-        return np.ascontiguousarray(found) if isinstance(found, np.ndarray) else found
+        return read_selection(self, select(key, self.shape))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         """All stored values, for ``numpy.asarray``."""
@@ -217,8 +187,7 @@ class Volume:
     def read_box(self, box: Box) -> NDArray[Any]:
         """Read the stored values of a box: one slice per axis, step 1, within the shape."""
         words = self.source.read(box)
-        if self.stored.masks(self.dtype):
-            self._mask(words)
+        mask_box(self, words, box)
         return words
 
     def array(self, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -241,9 +210,7 @@ class Volume:
         """
         target = arrays.output_array(out, self.shape, self.dtype)
         self.source.read_into(everything(self.shape), target)
-        if self.stored.masks(self.dtype):
-            flat = target.reshape(-1)
-            run_tiles(lambda start, stop: self._mask(flat[start:stop]), flat.size, tile=1 << 20)
+        mask_all(self, target)
         return target
 
     def modality(self, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -263,27 +230,11 @@ class Volume:
 
         Notes
         -----
-        PS3.3 C.11.1. Works in slabs: beside the result it needs a few of 16 MiB, not a second volume.
+        PS3.3 C.11.1. Works in slabs: beside the result it needs a few of 16 MiB, not a second volume. float32 holds
+        whole numbers exactly below 2**24; for wider ones take ``array()`` and ``rescale``.
         """
         target = arrays.output_array(out, self.shape, np.dtype(np.float32))
-        lead = len(self.axes) + 1
-        frame_shape = self.shape[lead:]
-        slices = self.shape[lead - 1]
-        chunk = max(1, self.source.chunk_shape[lead - 1])
-        frame_bytes = max(1, math.prod(frame_shape) * self.dtype.itemsize)
-        slab = chunk * max(1, _SLAB_BYTES // (chunk * frame_bytes))
-        starts = [(outer, start) for outer in np.ndindex(*self.shape[: lead - 1]) for start in range(0, slices, slab)]
-
-        def fill(first: int, last: int) -> None:
-            for outer, start in starts[first:last]:
-                stop = min(slices, start + slab)
-                box = (*(slice(index, index + 1) for index in outer), slice(start, stop), *everything(frame_shape))
-                words = self.read_box(box).reshape(stop - start, *frame_shape)
-                frame = int(np.ravel_multi_index((*outer, start), self.shape[:lead]))
-                rescale = self.rescale.frames(slice(frame, frame + stop - start))
-                rescale.apply(words, target[outer][start:stop])
-
-        run_tiles(fill, len(starts))
+        read_modality_into(self, target)
         return target
 
     def at(self, indices: Mapping[str, int] | None = None, /, **by_name: int) -> Volume:
@@ -317,6 +268,7 @@ class Volume:
         return replace(
             self,
             source=PartOfSource(self.source, fixed),
+            stored=self.stored.frames(kept),
             rescale=self.rescale.frames(kept),
             presentation=self.presentation.frames(kept),
             axes=tuple(axis for axis, index in zip(self.axes, fixed, strict=True) if index is None),
@@ -434,9 +386,3 @@ class Volume:
         if self.axes:
             names = ", ".join(f"{axis.name} ({len(axis.values)})" for axis in self.axes)
             raise AmbiguousError(f"This stack has further axes: {names}. Choose one volume with at().", axes=names)
-
-    def _mask(self, words: NDArray[Any]) -> None:
-        stored = self.stored
-        arrays.mask_stored(
-            words, bits_stored=stored.bits_stored, high_bit=stored.high_bit, signed=stored.signed, out=words
-        )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-from pacscore.kernels.walk import has_long_length
+from pacscore.kernels.unchecked_bytes import has_long_length
 
 STEERED = -1
 """An element that steers the meaning of others differs, or is there in one header only."""

@@ -14,22 +14,26 @@ from pacscore.kernels._compile import kernel
 
 
 @kernel
-def mask_stored_into(words: NDArray[Any], bits_stored: int, high_bit: int, signed: bool, out: NDArray[Any]) -> None:
-    """Take the stored value out of each word: Bits Stored bits that end at High Bit, sign-extended where signed.
+def mask_stored_into(words: NDArray[Any], bits_stored: int, high_bit: int, signed: bool) -> None:
+    """Turn words into their stored values in place: Bits Stored bits that end at High Bit, sign-extended where signed.
 
-    words : (pixels,) integer, C order, any content
+    words : (pixels,) integer, C order, any content; input and output
     bits_stored, high_bit : Bits Stored and High Bit; 1 <= bits_stored <= high_bit + 1 <= bits of the word
     signed : Pixel Representation is 1
-    out : (pixels,) of the dtype of words, C order; may be words itself
 
-    PS3.5 8.1.1. Exact. The sign is extended by (v ^ s) - s, where s is the sign bit.
+    PS3.5 8.1.1. Exact. The sign is extended by (v ^ s) - s, where s is the sign bit. In place, because two arguments
+    that may be one array keep LLVM from vectorising (13 ms instead of 3.5 for 55 million words), and without a shift
+    wherever High Bit allows, because then it works in the words' own width.
     """
     shift = np.int64(high_bit + 1 - bits_stored)
     mask = np.int64(-1) if bits_stored >= 64 else (np.int64(1) << np.int64(bits_stored)) - np.int64(1)
     sign = np.int64(1) << np.int64(bits_stored - 1) if signed else np.int64(0)
-    for pixel in range(words.shape[0]):
-        value = (np.int64(words[pixel]) >> shift) & mask
-        out[pixel] = (value ^ sign) - sign
+    if shift == 0:
+        for pixel in range(words.shape[0]):
+            words[pixel] = ((np.int64(words[pixel]) & mask) ^ sign) - sign
+    else:
+        for pixel in range(words.shape[0]):
+            words[pixel] = (((np.int64(words[pixel]) >> shift) & mask) ^ sign) - sign
 
 
 @kernel
@@ -137,5 +141,8 @@ def window_sigmoid_into(values: NDArray[np.float32], center: float, width: float
         source = values[row]
         target = out[row]
         for column in range(source.shape[0]):
-            y = 255.0 / (1.0 + np.exp(-4.0 * (np.float64(source[column]) - center) / width)) + 0.5
-            target[column] = np.uint8(y) if y > 0.0 else 0
+            exponent = -4.0 * (np.float64(source[column]) - center) / width
+            if exponent < 700.0:
+                target[column] = np.uint8(255.0 / (1.0 + np.exp(exponent)) + 0.5)
+            else:
+                target[column] = 0  # NaN too; beyond 709 exp overflows.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
+from pacscore.kernels.unchecked_bytes import ITEM_TAG, SEQUENCE_DELIMITER, UNDEFINED, read_length, read_tag
 
 DELIMITED = 0
 """The value ends with a sequence delimitation item, as PS3.5 A.4 asks."""
@@ -42,31 +43,23 @@ def list_fragments_into(
     count = 0
     while position < size:
         if size - position < 8:
-            return count, 2, position
-        # FFFE,E000 item; FFFE,E0DD sequence delimitation: the four bytes as they lie in the file.
-        if value[position] != 0xFE or value[position + 1] != 0xFF or value[position + 3] != 0xE0:
-            return count, 3, position
-        kind = value[position + 2]
-        if kind == 0xDD:
-            return count, 0, position + 8
-        if kind != 0x00:
-            return count, 3, position
-        length = int(
-            np.int64(value[position + 4])
-            | np.int64(value[position + 5]) << 8
-            | np.int64(value[position + 6]) << 16
-            | np.int64(value[position + 7]) << 24
-        )
-        if length == 0xFFFFFFFF:
-            return count, 4, position
+            return count, ITEM_CUT, position
+        tag = int(read_tag(value, position, True))
+        length = int(read_length(value, position + 4, True))
+        if tag == SEQUENCE_DELIMITER:
+            return count, DELIMITED, position + 8
+        if tag != ITEM_TAG:
+            return count, NOT_AN_ITEM, position
+        if length == UNDEFINED:
+            return count, ITEM_UNDEFINED, position
         if length > size - position - 8:  # Both sides are below 2**63: no sum can wrap.
-            return count, 2, position
+            return count, ITEM_CUT, position
         if count < room:
             offsets[count] = position + 8
             lengths[count] = length
         count += 1
         position += 8 + length
-    return count, 1, position
+    return count, UNDELIMITED, position
 
 
 @kernel

@@ -20,21 +20,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-
-# Status of a walk. Below zero: the bytes are wrong there.
-DONE = 0
-NEED_MORE = 1
-TABLE_FULL = 2
-TOO_DEEP = 3
-UNDELIMITED = 4  # Fragments that run to the end of the data without the Sequence Delimitation Item.
-ONWARD = 5
-HEADER_OVERRUN = -1
-VALUE_OVERRUN = -2
-BAD_VR = -3
-NOT_AN_ITEM = -4
-STRAY_DELIMITER = -5
-BAD_LENGTH = -6
-BAD_GROUP = -7
+from pacscore.kernels.fragments import skip_fragments_into
+from pacscore.kernels.unchecked_bytes import (
+    BAD_GROUP,
+    BAD_LENGTH,
+    BAD_VR,
+    COUNT,
+    DONE,
+    DOUBLE_FLOAT_PIXEL_DATA,
+    FLOAT_PIXEL_DATA,
+    HEADER_OVERRUN,
+    ITEM_DELIMITER,
+    ITEM_TAG,
+    LEVEL,
+    NEED_MORE,
+    NEEDED,
+    NOT_AN_ITEM,
+    ONWARD,
+    PIXEL_DATA,
+    POSITION,
+    ROWS_TAG,
+    SEQUENCE_DELIMITER,
+    STRAY_DELIMITER,
+    TABLE_FULL,
+    TOO_DEEP,
+    TOTAL,
+    UNDEFINED,
+    UNDELIMITED,
+    VALUE_OVERRUN,
+    VR_SQ,
+    VR_UN,
+    Bytes,
+    Integers,
+    has_long_length,
+    proves_explicit,
+    read_length,
+    read_tag,
+    read_u16,
+    read_vr,
+)
 
 # What makes _run hand over to a slower function.
 NO_ROOM, NO_ELEMENT, DELIMITER, SEQUENCE, UNDEFINED_VALUE = 11, 12, 13, 14, 15
@@ -46,190 +70,20 @@ TAG, VR, OFFSET, LENGTH, DEPTH, ITEM, ITEM_COUNT = 0, 1, 2, 3, 4, 5, 6
 # BOUND is what nothing in the sequence may pass, LIMIT the same for what is open now: the sequence or its item.
 LIMIT, BOUND, SEQUENCE_END, ITEM_END, ROW, EXPLICIT, KIND, INDEX, LITTLE = 0, 1, 2, 3, 4, 5, 6, 7, 8
 OUTSIDE = -2  # ITEM_END between two items.
-UNDEFINED = -1  # A length of FFFFFFFFH, and the end that follows from it.
 CERTAIN, PROVISIONAL, UNKNOWN_VR = 0, 1, 2  # KIND: by its VR or length; W3; UN of undefined length.
-
-# Entries of the state, (5,) int64.
-COUNT, POSITION, NEEDED, LEVEL, TOTAL = 0, 1, 2, 3, 4
-
-ITEM_TAG = 0xFFFEE000
-ITEM_DELIMITER = 0xFFFEE00D
-SEQUENCE_DELIMITER = 0xFFFEE0DD
-ROWS_TAG = 0x00280010
-FLOAT_PIXEL_DATA = 0x7FE00008
-DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
-PIXEL_DATA = 0x7FE00010
-
-VR_SQ = 0x5351
-VR_UN = 0x554E
-
-# Results of read_header in place of the header's length.
-SHORT_HEADER = 0
-NO_VR = -1
-
-
-@kernel(inline=True)
-def read_u16(data: NDArray[np.uint8], position: int, little: bool) -> int:
-    """The unsigned 16-bit number at ``position``, whose two bytes the caller has found inside."""
-    first = np.int64(data[position])
-    second = np.int64(data[position + 1])
-    return first | second << 8 if little else first << 8 | second
-
-
-@kernel(inline=True)
-def read_u32(data: NDArray[np.uint8], position: int, little: bool) -> int:
-    """The unsigned 32-bit number at ``position``, whose four bytes the caller has found inside."""
-    low = np.int64(read_u16(data, position, little))
-    high = np.int64(read_u16(data, position + 2, little))
-    return low | high << 16 if little else low << 16 | high
-
-
-@kernel(inline=True)
-def read_length(data: NDArray[np.uint8], position: int, little: bool) -> int:
-    """A 32-bit value length, -1 for FFFFFFFFH (PS3.5 7.1.1)."""
-    length = np.int64(read_u32(data, position, little))
-    return np.int64(-1) if length == 0xFFFFFFFF else length
-
-
-@kernel(inline=True)
-def read_tag(data: NDArray[np.uint8], position: int, little: bool) -> int:
-    """The tag at ``position``: group in the high half, whatever the byte order."""
-    group = np.int64(read_u16(data, position, little))
-    element = np.int64(read_u16(data, position + 2, little))
-    return group << 16 | element
-
-
-@kernel(inline=True)
-def read_vr(data: NDArray[np.uint8], position: int) -> int:
-    """The VR at ``position``, 0 unless it is two upper-case letters, as every VR is (PS3.5 6.2)."""
-    first = np.int64(data[position])
-    second = np.int64(data[position + 1])
-    return first << 8 | second if 65 <= first <= 90 and 65 <= second <= 90 else np.int64(0)
-
-
-@kernel(inline=True)
-def has_long_length(vr: int) -> bool:
-    """Whether a VR's length has 32 bits behind two reserved bytes (PS3.5 Table 7.1-1)."""
-    first = vr >> 8
-    second = vr & 0xFF
-    if first == 0x4F:  # O: OB OD OF OL OV OW
-        return second in (0x42, 0x44, 0x46, 0x4C, 0x56, 0x57)
-    if first == 0x55:  # U: UC UN UR UT UV, but neither UI nor UL nor US
-        return second in (0x43, 0x4E, 0x52, 0x54, 0x56)
-    return vr in (VR_SQ, 0x5356)  # SQ SV
-
-
-@kernel
-def is_known_vr(vr: int) -> bool:
-    """Whether PS3.5 6.2 knows the VR."""
-    if has_long_length(vr):
-        return True
-    first = vr >> 8
-    second = vr & 0xFF
-    if first == 0x41:  # AE AS AT
-        return second in (0x45, 0x53, 0x54)
-    if first == 0x44:  # DA DS DT
-        return second in (0x41, 0x53, 0x54)
-    if first == 0x53:  # SH SL SS ST
-        return second in (0x48, 0x4C, 0x53, 0x54)
-    if first == 0x55:  # UI UL US
-        return second in (0x49, 0x4C, 0x53)
-    return vr in (0x4353, 0x464C, 0x4644, 0x4953, 0x4C4F, 0x4C54, 0x504E, 0x544D)  # CS FL FD IS LO LT PN TM
-
-
-@kernel
-def read_header(data: NDArray[np.uint8], position: int, end: int, explicit: bool, little: bool) -> tuple[int, int, int]:
-    """VR, length and header size of the element at ``position``; at least 8 bytes lie before ``end``.
-
-    The size is SHORT_HEADER where a header of 12 bytes passes ``end`` and NO_VR where the VR is not two letters.
-    A VR unknown to PS3.5 has a 16-bit length: those of today that have 32 bits are all known, and writers of older
-    private VRs had no other form.
-    """
-    if not explicit:
-        return np.int64(0), np.int64(read_length(data, position + 4, little)), np.int64(8)
-    vr = np.int64(read_vr(data, position + 4))
-    if vr == 0:
-        return vr, np.int64(0), np.int64(NO_VR)
-    if not has_long_length(vr):
-        return vr, np.int64(read_u16(data, position + 6, little)), np.int64(8)
-    if position + 12 > end:
-        return vr, np.int64(0), np.int64(SHORT_HEADER)
-    return vr, np.int64(read_length(data, position + 8, little)), np.int64(12)
-
-
-@kernel
-def proves_explicit(data: NDArray[np.uint8], position: int, limit: int, little: bool) -> int:
-    """Whether explicit VR is the only sound reading of the element at ``position``: 1, 0, or -1 if data are missing.
-
-    Sound: a known VR, a value inside ``limit``, and behind it the end, a delimiter, or a greater tag with a VR.
-    """
-    size = data.shape[0]
-    if position + 8 > limit:
-        return 0
-    if position + 12 > size and limit > size:
-        return -1
-    tag = np.int64(read_tag(data, position, little))
-    vr, length, header = read_header(data, position, min(limit, size), True, little)
-    if header <= 0 or tag >> 16 == 0xFFFE or not is_known_vr(vr):
-        return 0
-    following = position + header + max(length, np.int64(0))
-    if following == limit:
-        return 1
-    if following + 8 > limit:
-        return 0
-    if following + 8 > size:
-        return -1
-    after = np.int64(read_tag(data, following, little))
-    if length == UNDEFINED:
-        return 1 if after in (ITEM_TAG, SEQUENCE_DELIMITER) else 0
-    if after in (ITEM_DELIMITER, SEQUENCE_DELIMITER):
-        return 1
-    return 1 if after > tag and read_vr(data, following + 4) != 0 else 0
-
-
-@kernel
-def skip_fragments_into(data: NDArray[np.uint8], start: int, limit: int, little: bool, state: NDArray[np.int64]) -> int:
-    """Go from the first item of an encapsulated value to behind its Sequence Delimitation Item (PS3.5 A.4).
-
-    data : (size,) uint8
-    state : (5,) int64; POSITION gets the end, or the offset of what is wrong; NEEDED the bytes wanted on NEED_MORE
-
-    A value that simply stops where the data do ends there: UNDELIMITED.
-    """
-    position = np.int64(start)
-    while True:
-        state[POSITION] = position
-        if position + 8 > limit:
-            return UNDELIMITED
-        if position + 8 > data.shape[0]:
-            state[NEEDED] = position + 8
-            return NEED_MORE
-        tag = np.int64(read_tag(data, position, little))
-        length = np.int64(read_length(data, position + 4, little))
-        if tag == SEQUENCE_DELIMITER:
-            state[POSITION] = position + 8
-            return DONE
-        if tag != ITEM_TAG:
-            return NOT_AN_ITEM
-        if length == UNDEFINED:
-            return BAD_LENGTH
-        if position + 8 + length > limit:
-            state[NEEDED] = position + 8 + length
-            return VALUE_OVERRUN
-        position += 8 + length
 
 
 @kernel
 def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
-    data: NDArray[np.uint8],
+    data: Bytes,
     start: int,
     total: int,
     explicit: bool,
     little: bool,
     stop_at_pixels: bool,
-    table: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    state: NDArray[np.int64],
+    table: Integers,
+    stack: Integers,
+    state: Integers,
 ) -> int:
     """Write one row per element from ``start`` on, nested ones behind their sequence, and return a status.
 
@@ -275,22 +129,14 @@ def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only argum
 
 
 @kernel
-def _run(
-    data: NDArray[np.uint8],
-    stop_at_pixels: bool,
-    table: NDArray[np.int64],
-    stack: NDArray[np.int64],
-    state: NDArray[np.int64],
-) -> int:
+def _run(data: Bytes, stop_at_pixels: bool, table: Integers, stack: Integers, state: Integers) -> int:
     """Read elements, and close what ends, until something comes that needs a second look.
 
     This is the loop that takes the time. It calls no helper that branches on an array: Numba would count references
     in each, which was measured to cost six times the work itself.
     """
     size = data.shape[0]
-    count = state[COUNT]
-    position = state[POSITION]
-    level = state[LEVEL]
+    count, position, level = state[COUNT], state[POSITION], state[LEVEL]
     status = ONWARD
     while status == ONWARD:
         between_items = stack[level, ITEM_END] == OUTSIDE
@@ -345,14 +191,12 @@ def _run(
             status = NEED_MORE if value + 4 > size else SEQUENCE
         else:
             position = value + length
-    state[COUNT] = count
-    state[POSITION] = position
-    state[LEVEL] = level
+    state[COUNT], state[POSITION], state[LEVEL] = count, position, level
     return status
 
 
 @kernel
-def _judge_room(data: NDArray[np.uint8], stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+def _judge_room(data: Bytes, stack: Integers, state: Integers) -> int:
     """Decide what it means that no whole header is left: the end, too short a head, or damage."""
     level = state[LEVEL]
     position = state[POSITION]
@@ -368,7 +212,7 @@ def _judge_room(data: NDArray[np.uint8], stack: NDArray[np.int64], state: NDArra
 
 
 @kernel
-def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+def _judge_no_element(data: Bytes, table: Integers, state: Integers) -> int:
     """Decide whether bytes that are no element are a trailer (DONE) or damage.
 
     Zeros to the end are padding. Otherwise only an object that is no image may end in what is no element: an image
@@ -382,7 +226,7 @@ def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: 
         for index in range(position, data.shape[0]):
             if data[index] != 0:
                 return BAD_GROUP
-        return DONE
+        return DONE if data.shape[0] == state[TOTAL] else NEED_MORE
     for row in range(count):
         if table[TAG, row] == ROWS_TAG and table[DEPTH, row] == 0:
             return BAD_VR
@@ -390,9 +234,7 @@ def _judge_no_element(data: NDArray[np.uint8], table: NDArray[np.int64], state: 
 
 
 @kernel
-def _take_delimiter(
-    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def _take_delimiter(data: Bytes, table: Integers, stack: Integers, state: Integers) -> int:
     """Open an item, or end an item or a sequence by its delimiter.
 
     Some writers end an item or a sequence of defined length with a delimiter too, and count it in the length.
@@ -421,9 +263,7 @@ def _take_delimiter(
 
 
 @kernel
-def _open_item(
-    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def _open_item(data: Bytes, table: Integers, stack: Integers, state: Integers) -> int:
     """Open the item whose header lies here."""
     level = state[LEVEL]
     begin = state[POSITION] + 8
@@ -447,7 +287,7 @@ def _open_item(
 
 
 @kernel
-def _item_encoding(data: NDArray[np.uint8], begin: int, end: int, stack: NDArray[np.int64], level: int) -> int:
+def _item_encoding(data: Bytes, begin: int, end: int, stack: Integers, level: int) -> int:
     """1 if the elements of the item that begins here have a VR, 0 if not, -1 if data are missing.
 
     Implicit VR below a VR of UN is the rule (PS3.5 6.2.2), explicit VR there a mistake of some writers: it must be
@@ -465,9 +305,7 @@ def _item_encoding(data: NDArray[np.uint8], begin: int, end: int, stack: NDArray
 
 
 @kernel
-def _enter_undefined(
-    data: NDArray[np.uint8], table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
+def _enter_undefined(data: Bytes, table: Integers, stack: Integers, state: Integers) -> int:
     """Open the last row's sequence of undefined length, or go behind its encapsulated frames."""
     row = state[COUNT] - 1
     level = state[LEVEL]
@@ -484,7 +322,7 @@ def _enter_undefined(
 
 
 @kernel
-def _open_sequence(kind: int, table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]) -> int:
+def _open_sequence(kind: int, table: Integers, stack: Integers, state: Integers) -> int:
     """Push the sequence that is the value of the last row."""
     row = state[COUNT] - 1
     parent = state[LEVEL]
@@ -510,7 +348,7 @@ def _open_sequence(kind: int, table: NDArray[np.int64], stack: NDArray[np.int64]
 
 
 @kernel
-def _take_back(table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArray[np.int64]) -> bool:
+def _take_back(table: Integers, stack: Integers, state: Integers) -> bool:
     """Turn the innermost provisional sequence back into a value and go behind it (W3); False if there is none."""
     level = state[LEVEL]
     while level > 0 and stack[level, KIND] != PROVISIONAL:
@@ -526,59 +364,8 @@ def _take_back(table: NDArray[np.int64], stack: NDArray[np.int64], state: NDArra
 
 
 @kernel
-def read_meta_into(
-    data: NDArray[np.uint8], start: int, total: int, found: NDArray[np.int64], state: NDArray[np.int64]
-) -> int:
-    """Find the end of the File Meta Information, and the values of its elements 0002, 0003 and 0010.
-
-    data : (size,) uint8
-    start, total : offset of the first meta element; size of the whole, of which ``data`` may be a head
-    found : (3, 2) int64; offset and length of Media Storage SOP Class UID, Media Storage SOP Instance UID and
-        Transfer Syntax UID, (-1, 0) for one that is absent
-    state : (5,) int64; POSITION gets the end, or the offset of what is wrong
-
-    PS3.10 7.1: explicit VR little endian. The group length is not believed, as writers get it wrong or leave it out:
-    the meta information ends with its last element of group 0002. Elements without a VR are read as implicit.
-    """
-    size = data.shape[0]
-    position = np.int64(start)
-    found[:, 0] = -1
-    found[:, 1] = 0
-    while True:
-        state[POSITION] = position
-        if position + 8 > total:
-            return DONE
-        if position + 8 > size:
-            state[NEEDED] = position + 8
-            return NEED_MORE
-        if read_u16(data, position, True) != 2:
-            return DONE
-        tag = np.int64(read_tag(data, position, True))
-        explicit = read_vr(data, position + 4) != 0
-        _, length, header = read_header(data, position, min(total, size), explicit, True)
-        if header == SHORT_HEADER and position + 12 <= total:
-            state[NEEDED] = position + 12
-            return NEED_MORE
-        if header == SHORT_HEADER:
-            return HEADER_OVERRUN
-        if length == UNDEFINED:
-            return BAD_LENGTH
-        value = position + header
-        state[NEEDED] = value + length
-        if value + length > total:
-            return VALUE_OVERRUN
-        if value + length > size:
-            return NEED_MORE
-        which = 0 if tag == 0x00020002 else 1 if tag == 0x00020003 else 2 if tag == 0x00020010 else -1
-        if which >= 0:
-            found[which, 0] = value
-            found[which, 1] = length
-        position = value + length
-
-
-@kernel
 def find_rows_into(
-    tags: NDArray[np.uint32], depths: NDArray[np.int16], wanted: NDArray[np.uint32], rows: NDArray[np.int64]
+    tags: NDArray[np.uint32], depths: NDArray[np.int16], wanted: NDArray[np.uint32], rows: Integers
 ) -> None:
     """Write the first row at depth 0 of each wanted tag, -1 where there is none.
 

@@ -225,7 +225,9 @@ class EventLog:
             last, nonce = reader.last_mark() or reader.survey().frames[-1], reader.nonce
         positions: list[EventPosition] = []
         with self._fs.open_append(path) as file:
-            synced = offset = file.size
+            offset = file.size
+            # The mark itself was perhaps never synced, so it must not be stated as such.
+            synced = last.synced if last.kind == Kind.MARK else offset
             sequence = last.sequence + 1
             parts: list[Buffer] = []
             for payload in payloads:

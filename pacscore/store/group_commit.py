@@ -1,6 +1,7 @@
 """Writing a segment from many threads with few syncs.
 
 G1  One thread at a time writes, one at a time syncs, and the two overlap: while a sync runs, the next group gathers.
+    A sync is put off at most as long as the last one took, and never by a thread that writes alone.
 G2  ``wait`` returns only after a sync that began when the bytes waited for had been written. One sync serves all who
     wait for what it covers.
 G3  A failed sync fails everybody who waits and everybody who comes later.
@@ -12,14 +13,17 @@ G5  At most ``group_bytes_max`` bytes, and what each thread is just writing, lie
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pacscore.errors import DurabilityError, OperatorError, PacscoreError
+from pacscore.errors import DurabilityError, OperatorError, PacscoreError, StorageFullError
 from pacscore.filesystem import Buffer, WritableFile
 from pacscore.settings import Settings
 from pacscore.store.records import Draft, Frame, place
 from pacscore.store.segments import append_mark
+
+_GROUPS_REMEMBERED = 4  # A thread that wrote in none of them is not waited for.
 
 
 class SegmentWriter:
@@ -28,7 +32,7 @@ class SegmentWriter:
     Parameters
     ----------
     file
-        The segment, all of it synced. The writer owns it from now on.
+        The segment, all of it synced, new or ending with a mark. The writer owns it from now on.
     nonce
         The segment's.
     sequence
@@ -40,9 +44,16 @@ class SegmentWriter:
         self._nonce = nonce
         self._sequence = sequence
         self._settings = settings
-        self._synced = self._written = self._stated = file.size
+        self._written = self._records_end = file.size
+        self._synced = self._stated = self._acknowledged = file.size
+        self._ends_with_mark = sequence > 1
         self._is_fresh = sequence <= 1
         self._finished = False
+        self._group = 0
+        self._callers: dict[int, int] = {}
+        self._gathered = 0
+        self._wanted = 1
+        self._sync_seconds = 0.0
         self._failure: PacscoreError | None = None
         self._syncing = False
         self._write_turn = threading.Lock()
@@ -51,8 +62,8 @@ class SegmentWriter:
     def write(self, drafts: Sequence[Draft]) -> list[Frame] | None:
         """Write records at the end, not yet synced; None if the segment is finished or has no room for them."""
         length = sum(record.length for record in drafts)
-        if self._written - self._synced > self._settings.group_bytes_max:
-            self.wait(self._written)
+        if self._records_end - self._synced > self._settings.group_bytes_max:
+            self.wait(self._records_end)
         with self._write_turn:
             self._raise_if_failed()
             is_full = self._file.size + length > self._settings.segment_bytes_max
@@ -76,7 +87,14 @@ class SegmentWriter:
             self._sequence += len(frames)
             self._stated = frames[-1].synced
             self._is_fresh = False
-            self._written = offset
+            self._written = self._records_end = offset
+            self._ends_with_mark = False
+            self._callers[threading.get_ident()] = self._group
+            self._gathered += 1
+            is_awaited = self._gathered == self._wanted
+        if is_awaited:
+            with self._sync_turn:
+                self._sync_turn.notify_all()
         return frames
 
     def wait(self, end: int) -> None:
@@ -88,28 +106,64 @@ class SegmentWriter:
             A sync failed: it is not known what is on the disk.
         """
         with self._sync_turn:
-            while self._synced < end and self._syncing:
+            while self._acknowledged < end:
+                self._raise_if_failed()
+                if self._synced < end and not self._syncing:
+                    self._syncing = True
+                    break
                 self._sync_turn.wait()
-            self._raise_if_failed()
-            if self._synced >= end:
+            else:
                 return
-            self._syncing = True
-        covered = self._written
+        self._sync_for_all()
+        self.wait(end)
+
+    def _sync_for_all(self) -> None:
+        covered = 0
         failure: PacscoreError | None = None
         try:
+            self._gather()
+            written = self._begin_group()
+            began = time.monotonic()
             self._file.sync()
+            self._sync_seconds = time.monotonic() - began
+            covered = written
         except PacscoreError as error:
             failure = error
-        else:
-            self._synced = covered
+        finally:
+            with self._sync_turn:  # The next group's sync may begin now, while this one's mark is being written.
+                self._failure = self._failure or failure
+                self._synced = max(self._synced, covered)
+                self._syncing = False
+                self._sync_turn.notify_all()
+        if not covered:
+            return
+        try:
             self._state_synced()
         finally:
             with self._sync_turn:
-                self._failure = self._failure or failure
-                self._syncing = False
+                self._acknowledged = max(self._acknowledged, covered)
                 self._sync_turn.notify_all()
-        if self._synced < end:
-            self._raise_if_failed()
+
+    def _gather(self) -> None:
+        """Let a third of the threads that have been writing come into the group, for as long as the last sync took.
+
+        Measured with 8 threads of 525 KB on a disk that syncs 1 to 2.4 GB/s: without it 0.28 to 0.32 syncs per record
+        at 0.95 of the rate of one sync per 4 MiB; waiting for a third 0.20 to 0.24 at the same rate where the disk is
+        the limit; for half 0.15 to 0.2 at 0.65 of it, because then writing and syncing no longer overlap.
+        """
+        deadline = time.monotonic() + self._sync_seconds
+        with self._sync_turn:
+            while self._gathered < self._wanted and (left := deadline - time.monotonic()) > 0:
+                self._sync_turn.wait(left)
+
+    def _begin_group(self) -> int:
+        with self._write_turn:
+            self._group += 1
+            oldest = self._group - _GROUPS_REMEMBERED
+            self._callers = {caller: group for caller, group in self._callers.items() if group >= oldest}
+            self._wanted = -(-len(self._callers) // 3)
+            self._gathered = 0
+            return self._written
 
     def finish(self) -> None:
         """Sync all, state it durably, and close the file. Records come to the next segment from now on."""
@@ -119,8 +173,11 @@ class SegmentWriter:
             self._finished = True
         try:
             if self._failure is None:
-                self.wait(self._written)
-                append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._file.size)
+                self.wait(self._records_end)
+                if not self._ends_with_mark:
+                    self._file.sync()
+                    with suppress(StorageFullError):
+                        append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._file.size)
                 self._file.sync()
         finally:
             with self._sync_turn:
@@ -140,6 +197,7 @@ class SegmentWriter:
                     append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._synced)
                     self._sequence += 1
                     self._stated = self._synced
+                    self._ends_with_mark = self._synced == self._written
                     self._written = self._file.size
 
     def _raise_if_failed(self) -> None:

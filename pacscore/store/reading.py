@@ -122,6 +122,13 @@ class JournalReader:
             if record is not None:
                 yield record
 
+    def positions(self) -> list[Position]:
+        """The positions of all records that are not retired; see ``Journal.positions``."""
+        with self.turn:
+            books = self.refresh()
+            ledgers = [books.ledgers[place] for place in sorted(books.ledgers)]
+            return [position_of(entry.place) for ledger in ledgers for entry in books.live(ledger)]
+
     def verify(self) -> Iterator[LogFinding]:
         """Every fault of every segment and spool file; see ``Journal.verify``."""
         for slot in slot_numbers(self._folder):

@@ -113,6 +113,16 @@ def _directory(file: GenerationFile) -> tuple[dict[str, Member], int]:
     return read_directory(file.read(place.offset, place.length), ""), place.offset
 
 
+def series_prefixes(path: Path) -> list[str]:
+    """The series in a generation file: "" for a file of one series, ``<key>/`` of each in a pack."""
+    file = GenerationFile(path)
+    try:
+        names = _directory(file)[0]
+    finally:
+        file.close()
+    return sorted(name.removesuffix("manifest.bin") for name in names if name.endswith("manifest.bin"))
+
+
 def _check_structure(file: GenerationFile) -> Iterator[Damage]:
     """Whether the file is exactly its members and the directory the writer would make of them."""
     try:

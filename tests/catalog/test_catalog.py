@@ -81,9 +81,10 @@ def test_instances_that_arrive_while_sealing_stay_in_the_journal(catalog: Catalo
 
 def test_any_order_of_arrival_gives_an_equal_catalog(tmp_path: Path) -> None:
     rows = [
-        received(f"1.{study}", f"1.{study}.{series}", number, StudyDescription=text, PatientID=patient, StudyID=study_id)
-        for study, series, number, text, patient, study_id in [
-            (1, 1, 1, "A", "P1", None), (1, 1, 2, "B", "P1", "S"), (1, 2, 1, None, "P1", "T"), (1, 3, 1, "C", "P2", "U"),
+        received(f"1.{study}", f"1.{study}.{series}", number, StudyDescription=text, PatientID=patient, StudyID=number_)
+        for study, series, number, text, patient, number_ in [
+            (1, 1, 1, "A", "P1", None), (1, 1, 2, "B", "P1", "S"), (1, 2, 1, None, "P1", "T"),
+            (1, 3, 1, "C", "P2", "U"),
             (2, 1, 1, "A", "P1", None), (2, 1, 2, "A", None, "V"), (2, 2, 1, "D", "P3", "W"), (2, 1, 0, "X", "P9", "X"),
         ]
     ]  # fmt: skip
@@ -108,6 +109,34 @@ def test_a_catalog_made_anew_from_the_end_state_is_equal_to_the_one_that_grew(tm
         made.put_series(entries[::-1])
 
         assert grown.digest() == made.digest()
+
+
+def test_a_late_instance_changes_a_sealed_series_as_sealing_it_again_will(tmp_path: Path) -> None:
+    row, columns = sealed("1.2", "1.2.1", 3, document_of(SeriesDescription="late", KVP=80.0), stated_by="1.2.1.1")
+    late = received("1.2", "1.2.1", 0, SeriesDescription="first", StudyDescription="new")
+    with Catalog.open(tmp_path / "a.sqlite") as catalog, Catalog.open(tmp_path / "b.sqlite") as other:
+        catalog.put_series([(row, columns)])
+        catalog.put_received([late])
+        (answer,) = catalog.find("series")
+        assert (answer["SeriesDescription"], answer["StudyDescription"], answer["geometry"]) == (
+            "first",
+            "new",
+            "regular",
+        )
+        assert catalog.series("1.2.1").varying == ("InstanceNumber", "SOPInstanceUID")
+        assert catalog.series("1.2.1").document["KVP"] == 80.0
+
+        other.put_received([late])
+        other.put_series([(row, columns)])
+        assert other.digest() == catalog.digest()
+
+
+def test_numbers_that_no_database_holds_are_kept_nearly(catalog: Catalog) -> None:
+    row, _ = sealed("1.2", "1.2.1", 1, document_of(SeriesNumber=10**30, KVP=10**400))
+    catalog.put_series([(row, InstanceColumns(["1.2.1.0"], [CT], instance_numbers=[10**30]))])
+    (answer,) = catalog.find("series")
+    assert answer["SeriesNumber"] == 1e30
+    assert catalog.series("1.2.1").document["SeriesNumber"] == 10**30
 
 
 def test_one_study_uid_of_two_patients_is_two_studies(catalog: Catalog) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import pixels as twin
 from reference.pydicom_images import list_images, read_image
 
 from pacscore.dicom.encapsulated import FrameMap, MapSource, map_frames
+from pacscore.dicom.scan import scan
+from pacscore.dicom.syntaxes import DEFLATED_LITTLE
 from pacscore.errors import InputError, InvalidDicomError, PacscoreError, UnsupportedError
 
 JPEG = "1.2.840.10008.1.2.4.50"
@@ -216,6 +218,7 @@ def test_a_frame_beyond_the_last_is_refused() -> None:
             found.fragments(frame_index)
 
 
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(frames=st.lists(st.lists(st.binary(max_size=9), min_size=1, max_size=3), min_size=1, max_size=5), kind=st.data())
 def test_what_is_encapsulated_with_a_table_comes_back(frames: list[list[bytes]], kind: st.DataObject) -> None:
     fragments = [fragment for frame in frames for fragment in frame]
@@ -229,6 +232,7 @@ def test_what_is_encapsulated_with_a_table_comes_back(frames: list[list[bytes]],
 
 
 @pytest.mark.kernel
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(parts=st.lists(st.sampled_from([item(b""), item(b"ab"), DELIMITER, b"\xfe\xff", b"\0", b"\xff" * 4])))
 def test_items_equal_the_twin_for_whole_cut_and_noisy_values(parts: list[bytes]) -> None:
     value = item(b"") + b"".join(parts)
@@ -243,6 +247,7 @@ def test_items_equal_the_twin_for_whole_cut_and_noisy_values(parts: list[bytes])
     assert found.delimited == expected[1]
 
 
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(
     noise=st.binary(max_size=80), frame_count=st.integers(1, 4), uid=st.sampled_from([JPEG, JPEG_2000, RLE, UNKNOWN])
 )
@@ -262,3 +267,29 @@ def test_a_value_cut_at_every_offset_raises_only_our_errors() -> None:
         except InvalidDicomError:
             continue
         assert frames_of(value, found) == [stream(b"0123"), stream(b"45")]
+
+
+def test_values_found_by_the_scan_are_those_of_pydicom_and_give_its_frames(data: Path) -> None:
+    delimited: dict[bool, int] = {}
+    for path in list_images(data):
+        image = read_image(path)
+        if image is None or image.transfer_syntax_uid == DEFLATED_LITTLE:
+            continue
+        whole = path.read_bytes()
+        try:
+            place = scan(whole).pixels
+        except InvalidDicomError:
+            assert path.parent.name == "broken", path
+            continue
+        assert place is not None, path
+        assert place.encapsulated == image.encapsulated, path
+        value = memoryview(whole)[place.offset : place.offset + place.length]
+        if not place.encapsulated:
+            assert value == image.value, path
+            continue
+        count = int(image.get("NumberOfFrames") or 1)
+        found = map_frames(value, count, image.transfer_syntax_uid)
+        expected = list(pydicom.encaps.generate_frames(image.value, number_of_frames=count))
+        assert frames_of(whole[place.offset : place.offset + place.length], found) == expected, path
+        delimited[found.delimited] = delimited.get(found.delimited, 0) + 1
+    assert delimited[True] > 50

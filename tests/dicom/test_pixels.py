@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import pixels as twin
 from reference.pydicom_images import Place, list_images, read_image
@@ -145,6 +145,7 @@ def test_one_bit_frames_may_begin_within_a_byte() -> None:
 
 
 @pytest.mark.kernel
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(draw=st.data())
 def test_stored_values_equal_the_twin_for_every_word_type(draw: st.DataObject) -> None:
     allocated = draw.draw(st.sampled_from([8, 16, 32, 64]))
@@ -282,6 +283,7 @@ def test_a_frame_beyond_the_last_or_beyond_the_bytes_is_refused() -> None:
         pixels.read_native_frame(bytes(12), 0, odd, transfer_syntax_uid=LITTLE)
 
 
+@settings(deadline=None)  # The first example may compile a kernel.
 @given(
     value=st.binary(max_size=64),
     bits=st.sampled_from([1, 8, 16, 32, 64]),

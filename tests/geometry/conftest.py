@@ -77,3 +77,9 @@ def series_documents(data: Path) -> Callable[[str], dict[str, list[dict[str, Any
         return known[folder]
 
     return load
+
+
+@pytest.fixture(scope="session")
+def to_document() -> Callable[[pydicom.Dataset], dict[str, Any]]:
+    """A pydicom data set as a document."""
+    return document_of

@@ -13,8 +13,9 @@ from imaging_stand_in import affine_geometry
 from PIL import Image as PillowImage
 
 from pacscore.errors import GeometryError, InputError
+from pacscore.geometry import anatomical_axis
 from pacscore.imaging import ArrayInMemory, Image, StoredFormat, Volume, Window
-from pacscore.imaging.anatomy import anatomical_axis, direction_letters
+from pacscore.imaging.anatomy import direction_letters
 from pacscore.imaging.picture import extent, place_of
 
 AXES = [
@@ -80,7 +81,7 @@ def test_a_single_slice_has_only_the_plane_it_is():
 
 
 def test_other_planes_are_refused():
-    with pytest.raises(InputError, match="axial, coronal, sagittal"):
+    with pytest.raises(InputError, match="axial, coronal or sagittal"):
         anatomical_axis(np.eye(4), "oblique")
 
 
@@ -182,3 +183,22 @@ def test_markers_are_written_where_directions_are_known():
     )
     assert len(np.unique(plain)) == 1
     assert len(np.unique(marked)) > 1
+
+
+@pytest.mark.parametrize("fields", [{"spacing_mm": (0.0, 1.0)}, {"spacing_mm": (1.0, np.nan)}, {"pixel_aspect": -1.0}])
+def test_pixels_without_a_size_are_refused(fields):
+    with pytest.raises(InputError, match="positive"):
+        Image(np.zeros((2, 2), np.float32), **fields)
+
+
+def test_an_absurd_spacing_makes_no_absurd_picture():
+    image = Image(np.zeros((2, 4000), np.float32), spacing_mm=(1e6, 1e-3))
+    assert np.prod(image.picture(window=Window(0, 1)).size) <= 70 << 20
+
+
+def test_missing_values_are_black_in_pictures():
+    values = np.full((10, 10), 5.0, np.float32)
+    values[:5] = np.nan
+    grey = np.asarray(Image(values).picture(window=Window(2, 2)))
+    assert (grey[:4] == 0).all()
+    assert (grey[6:] == 255).all()

@@ -120,7 +120,7 @@ def test_modality_values_through_tables(array):
 
 
 def test_slabs_of_any_chunking_give_the_same_modality_values(array, monkeypatch):
-    monkeypatch.setattr("pacscore.imaging.volume._SLAB_BYTES", 1)
+    monkeypatch.setattr("pacscore.imaging.reading._SLAB_BYTES", 1)
     for chunk in (1, 2, 4, 6):
         volume = make(ArrayInMemory(array, chunk_shape=(chunk, 7, 8)), rescale=Rescale.linear(np.arange(1.0, 7.0), 5))
         np.testing.assert_array_equal(volume.modality(), array * np.arange(1.0, 7.0)[:, None, None] + 5)
@@ -210,10 +210,14 @@ def test_parts_that_contradict_each_other_are_refused(array):
         make(array, presentation=Presentation(windows=((), ())))
     with pytest.raises(InputError, match="Axis time"):
         make(array[np.newaxis], axes=(Axis("time", (1.0, 2.0)),))
-    with pytest.raises(InputError, match="leave 2"):
+    with pytest.raises(InputError, match="2 array axes"):
         make(array[0])
+    with pytest.raises(InputError, match="one sample"):
+        make(array[np.newaxis])
     with pytest.raises(InputError, match="High Bit"):
         make(array, stored=StoredFormat(16, 16, signed=True))
+    with pytest.raises(InputError, match="Pixel Representation"):
+        make(array, stored=StoredFormat(12, 11, signed=False))
 
 
 def test_colour_frames_are_images_of_rgb():

@@ -44,9 +44,9 @@ def _options(
 
 
 for module in (demo, create, ingest, seal, find, show, render, export, verify, stats, rebuild, warm):
-    app.command(
-        module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0]
-    )(module.run)
+    app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
+        module.run
+    )
 
 
 def main() -> None:

@@ -1,0 +1,136 @@
+"""One object: its original bytes, its attributes, its frames."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+from collections.abc import Collection
+from functools import cached_property
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from pacscore.archive.candidates import Candidate
+from pacscore.archive.frames import read_rgb
+from pacscore.dicom.attributes import Header
+from pacscore.errors import DamagedError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import FileDataset
+
+    from pacscore.archive.series import Series
+
+
+class Instance:
+    """One object of a series, in one version."""
+
+    def __init__(self, series: Series, ordinal: int) -> None:
+        self._series = series
+        self._ordinal = ordinal
+
+    def __repr__(self) -> str:
+        return f"Instance({self.sop_instance_uid}, version {self.version})"
+
+    @property
+    def _candidate(self) -> Candidate:
+        return self._series.members[self._ordinal].candidate
+
+    @property
+    def ordinal(self) -> int:
+        """Its number among the objects of the series."""
+        return self._ordinal
+
+    @property
+    def series(self) -> Series:
+        """The series it belongs to."""
+        return self._series
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its name."""
+        return self._candidate.sop_instance_uid
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """How its data set is encoded."""
+        return self._candidate.transfer_syntax_uid
+
+    @property
+    def version(self) -> int:
+        """1 for what came first under this UID."""
+        return self._candidate.version
+
+    @property
+    def is_current(self) -> bool:
+        """Whether queries and volumes use this version."""
+        return self._candidate.current
+
+    @property
+    def sha256(self) -> str:
+        """Of its data set (without preamble and file meta), hexadecimal, as taken when it came."""
+        assert self._candidate.sha256 is not None
+        return self._candidate.sha256.hex()
+
+    def bytes(self) -> builtins.bytes:
+        """The original object, byte for byte, hashed again.
+
+        Raises
+        ------
+        DamagedError
+            It does not have the hash that was recorded when it came.
+        """
+        whole = self._candidate.source.read()
+        found = hashlib.sha256(memoryview(whole)[self._candidate.prefix_length :]).hexdigest()
+        if found != self.sha256:
+            raise DamagedError(
+                f"instance {self.sop_instance_uid} does not have the hash it was stored with. Run `pacscore verify` "
+                "and restore it from a copy.",
+                uid=self.sop_instance_uid,
+                expected=self.sha256,
+                found=found,
+            )
+        return whole
+
+    def dataset_bytes(self) -> builtins.bytes:
+        """The data set alone: what came where an object was taken without preamble and file meta."""
+        return self.bytes()[self._candidate.prefix_length :]
+
+    def dataset(self) -> FileDataset:
+        """The object as a pydicom data set."""
+        import pydicom
+
+        return pydicom.dcmread(BytesIO(self.bytes()), force=True)
+
+    def document(self, keywords: Collection[str] | None = None) -> dict[str, Any]:
+        """Its attributes by DICOM keyword, nested and private ones included, or those named; no binary values."""
+        return dict(self._header.document(keywords=keywords))
+
+    def frame(self, index: int = 0) -> NDArray[Any]:
+        """Stored samples of a frame, ``(rows, columns)`` or ``(rows, columns, samples)``; ``index`` starts at 0.
+
+        Raises
+        ------
+        UndecodableError
+            No decoder for its transfer syntax is installed, or its frames cannot be told apart.
+        NotFoundError
+            It has no pixel data, or no such frame.
+        """
+        return self._series.frames.frame(self._ordinal, index)
+
+    def frame_rgb(self, index: int = 0) -> NDArray[Any]:
+        """A colour frame as RGB, ``(rows, columns, 3)``.
+
+        Raises
+        ------
+        InputError
+            It is monochrome: window it instead.
+        """
+        return read_rgb(self._series.frames, self._ordinal, index)
+
+    @cached_property
+    def _header(self) -> Header:
+        loaded = self._candidate.loaded(self._series.settings)
+        assert loaded.header is not None
+        assert loaded.scan is not None
+        return Header(loaded.header, loaded.scan)

@@ -1,0 +1,150 @@
+"""Receiving: one object at a time, acknowledged when it is durable and findable (promise 1).
+
+The order is: scan (header only) → hash → compare with what is there → append to the journal, which returns after a sync
+that covers the record → catalog row → acknowledged. Rows are written in groups: whoever finds no writer at work writes
+all that wait. Two callers with one UID take turns, so that neither can miss the other's object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import BinaryIO
+
+from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
+from pacscore.archive.quarantine import quarantine_object
+from pacscore.archive.received import journal_head, received_row
+from pacscore.archive.report import Progress, Receipt, ReceiveStatus, SealReport
+from pacscore.archive.sealing import prefix_of, seal_series
+from pacscore.archive.session import Session
+from pacscore.archive.sources import JournalSource, SealedSource
+from pacscore.archive.working_copy import write_copies
+from pacscore.catalog import Location
+from pacscore.dicom.part10 import make_file_prefix
+from pacscore.errors import InputError, InvalidDicomError, LimitError
+
+
+def receive_object(
+    session: Session,
+    data: bytes | BinaryIO | Iterable[bytes],
+    *,
+    transfer_syntax: str | None,
+    source: str | None,
+) -> Receipt:
+    """Take one object; see ``Archive.receive``."""
+    session.check_writable()
+    whole = _joined(data)
+    try:
+        candidate = _identified(session, whole, transfer_syntax)
+    except (InvalidDicomError, LimitError) as error:
+        name = quarantine_object(session.layout.quarantine, whole, error.message, filesystem=session.filesystem)
+        return Receipt(ReceiveStatus.QUARANTINED, "", "", name, error.message)
+    with session.receiving.turn(candidate.sop_instance_uid):
+        return _store(session, candidate, source)
+
+
+def _joined(data: bytes | BinaryIO | Iterable[bytes]) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    read = getattr(data, "read", None)
+    if read is not None:
+        content: bytes = read()
+        if not isinstance(content, bytes):
+            raise InputError("the file is open in text mode: open it with mode 'rb'.")
+        return content
+    return b"".join(data)
+
+
+def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
+    candidate = candidate_of(BytesSource(whole), session.settings, transfer_syntax)
+    if transfer_syntax is not None and candidate.prefix_length == 0:
+        assert candidate.scan is not None
+        prefix = make_file_prefix(candidate.scan.sop_class_uid, candidate.sop_instance_uid, transfer_syntax)
+        candidate = candidate_of(BytesSource(prefix + whole), session.settings, transfer_syntax)
+    data = memoryview(candidate.source.read())[candidate.prefix_length :]
+    return replace(candidate, sha256=hashlib.sha256(data).digest())
+
+
+def _store(session: Session, candidate: Candidate, source: str | None) -> Receipt:
+    key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
+    assert candidate.sha256 is not None
+    others = [
+        known
+        for location in session.catalog.lookup(candidate.sop_instance_uid)
+        if location.key == key
+        for known in _located(session, location, candidate.sop_instance_uid)
+    ]
+    equal = [
+        other
+        for other in others
+        if other.sha256 == candidate.sha256 and other.transfer_syntax_uid == candidate.transfer_syntax_uid
+    ]
+    status = ReceiveStatus.STORED
+    if equal:
+        prefix = prefix_of(candidate)
+        if any(prefix_of(other) == prefix for other in equal):
+            return _receipt(ReceiveStatus.DUPLICATE, candidate)
+        # The same data set in another envelope: kept too, so that each object taken can be returned.
+        candidate, status = replace(candidate, version=equal[0].version, current=False), ReceiveStatus.DUPLICATE
+    elif others:
+        version = max(other.version for other in others) + 1
+        candidate, status = replace(candidate, version=version, current=False), ReceiveStatus.VERSION
+    head = journal_head(candidate, key) | {"received": time.time(), "source": source or ""}
+    whole = candidate.source.read()
+    position = session.journal.append(json.dumps(head, separators=(",", ":")).encode(), [whole])
+    session.receiving.put(received_row(head, candidate, position))
+    return _receipt(status, candidate)
+
+
+def _located(session: Session, location: Location, sop_instance_uid: str) -> list[Candidate]:
+    """The candidates at a location: none where only the hash of the UID is equal."""
+    if location.position is not None:
+        row = next((r for r in session.catalog.received(location.key) if r.position == location.position), None)
+        if row is None:
+            return []
+        return [JournalSource(session.journal, row.position).candidate(row, session.settings)]
+    if location.generation is None or location.ordinal is None:
+        return []
+    found = SealedSource(session.generation(location.generation), location.ordinal).candidate()
+    return [found] if found.sop_instance_uid == sop_instance_uid else []
+
+
+def _receipt(status: ReceiveStatus, candidate: Candidate) -> Receipt:
+    assert candidate.sha256 is not None
+    return Receipt(status, candidate.sop_instance_uid, candidate.series_instance_uid, candidate.sha256.hex())
+
+
+def seal_received(session: Session, progress: Progress) -> SealReport:
+    """Lay out every series that waits in the journal; small ones share packs."""
+    session.check_writable()
+    start = time.perf_counter()
+    waiting = session.catalog.waiting()
+    settings = session.settings
+    done = objects = 0
+    pack: list[tuple[str, list[Candidate]]] = []
+    pack_bytes = 0
+    progress("sealing", 0, len(waiting))
+    for number, stored in enumerate(waiting, 1):
+        size = sum(row.length for row in session.catalog.received(stored.key))
+        alone = size >= settings.small_series_bytes or stored.generation is not None
+        if alone:
+            write_copies(session, seal_series(session, [(stored.key, [])]))
+        else:
+            pack.append((stored.key, []))
+            pack_bytes += size
+        if pack and (
+            len(pack) >= settings.pack_series_max or pack_bytes >= settings.pack_bytes_max or number == len(waiting)
+        ):
+            write_copies(session, seal_series(session, pack))
+            pack, pack_bytes = [], 0
+        done += 1
+        objects += stored.journal_count
+        progress("sealing", number, len(waiting))
+    if pack:
+        write_copies(session, seal_series(session, pack))
+    return SealReport(series=done, objects=objects, seconds=time.perf_counter() - start)

@@ -1,0 +1,238 @@
+"""One series as it is now: its instances, its stacks, its volumes.
+
+The answers are equal before, during and after sealing (promise 9): what is sealed is read from the generation, what
+waits in the journal is stacked on the fly from the received objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from pacscore.archive.candidates import Candidate
+from pacscore.archive.copies import open_copy
+from pacscore.archive.frames import FrameReader, FrameSource, SealedFrames, WaitingFrames, decoded_description
+from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
+from pacscore.archive.records import SeriesRecord, StackRecord
+from pacscore.archive.sealing import gather
+from pacscore.archive.sources import SealedSource
+from pacscore.catalog import StoredSeries
+from pacscore.dicom.colour import Palette, to_rgb
+from pacscore.dicom.pixels import PixelDescription
+from pacscore.errors import NotFoundError
+from pacscore.imaging import ArraySource, Volume
+from pacscore.imaging.values import MONOCHROME
+from pacscore.settings import Settings
+from pacscore.store.strategy import Strategy
+
+if TYPE_CHECKING:
+    from pacscore.archive.instance import Instance
+    from pacscore.archive.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One object of a series."""
+
+    ordinal: int
+    candidate: Candidate
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """Its name."""
+        return self.candidate.sop_instance_uid
+
+
+class Series:
+    """A series, held as it was when it was opened: later generations do not change it (promise 4)."""
+
+    def __init__(self, session: Session, stored: StoredSeries) -> None:
+        self._session = session
+        self._stored = stored
+
+    def __repr__(self) -> str:
+        return f"Series({self.series_instance_uid}, {len(self.members)} objects, {len(self.stacks)} stacks)"
+
+    @property
+    def study_instance_uid(self) -> str:
+        """Of its study."""
+        return self._stored.study_instance_uid
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Its name."""
+        return self._stored.series_instance_uid
+
+    @property
+    def key(self) -> str:
+        """The archive's own name for it: 32 hexadecimal digits."""
+        return self._stored.key
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the open archive."""
+        return self._session.settings
+
+    @property
+    def generation(self) -> str:
+        """Where the sealed part lies, relative to the archive; "" when nothing is sealed yet."""
+        return self._stored.generation or ""
+
+    @property
+    def verdict(self) -> str:
+        """The geometry verdict of the series."""
+        return self._record.verdict
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The attributes that all its instances share, by DICOM keyword."""
+        return self._stored.document
+
+    @property
+    def stacks(self) -> tuple[StackRecord, ...]:
+        """Its stacks, in a fixed order."""
+        return self._record.stacks
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """The current version of every object, in stack order."""
+        from pacscore.archive.instance import Instance
+
+        return tuple(Instance(self, each.ordinal) for each in self.members if each.candidate.current)
+
+    @property
+    def all_versions(self) -> tuple[Instance, ...]:
+        """Every object, versions that are not current included."""
+        from pacscore.archive.instance import Instance
+
+        return tuple(Instance(self, each.ordinal) for each in self.members)
+
+    def volume(self, stack: int = 0, *, at: Mapping[str, int] | None = None) -> Volume:
+        """A stack as a volume that reads lazily.
+
+        Parameters
+        ----------
+        stack
+            Which of ``stacks``.
+        at
+            Index along each extra axis by name, for example ``{"time": 3}``; None keeps the axes.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such stack.
+        """
+        if not 0 <= stack < len(self.stacks):
+            raise NotFoundError(
+                f"series {self.series_instance_uid} has {len(self.stacks)} stacks, none of number {stack}.",
+                uid=self.series_instance_uid,
+            )
+        record = self.stacks[stack]
+        uids = [each.sop_instance_uid for each in self.members]
+        volume = Volume(
+            self.array_source(stack),
+            record.geometry,
+            record.values.stored,
+            record.values.rescale,
+            record.values.presentation,
+            record.axes,
+            tuple(uids[instance] for instance in record.frames[:, 0].tolist()),
+            self._colour(record),
+        )
+        return volume.at(at) if at else volume
+
+    def array_source(self, stack: int = 0) -> ArraySource:
+        """The words of a stack."""
+        record = self.stacks[stack]
+        if record.array >= 0 and self._stored.state == "sealed":
+            return self._session.generation(self.generation).array_source(record.array)
+        if self._stored.state == "sealed":
+            copy = open_copy(self._session, self.generation, stack)
+            if copy is not None:
+                return copy
+        locator = (str(self._session.layout.root), self.generation, stack)
+        return FrameSource(record, self.frames, locator)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A summary for JSON."""
+        return {
+            "study_instance_uid": self.study_instance_uid,
+            "series_instance_uid": self.series_instance_uid,
+            "state": self._stored.state,
+            "generation": self.generation,
+            "strategy": self._stored.strategy,
+            "instances": sum(each.candidate.current for each in self.members),
+            "objects": len(self.members),
+            "bytes": sum(each.candidate.source.size for each in self.members),
+            "geometry": self.verdict,
+            "stacks": [
+                {
+                    "kind": record.kind,
+                    "axes": [axis.as_dict() for axis in record.axes],
+                    "shape": list(record.shape),
+                    "dtype": record.dtype,
+                    "spacing_mm": list(record.geometry.spacing_mm) if record.geometry.spacing_mm else None,
+                    "index_to_lps": None
+                    if record.geometry.index_to_lps is None
+                    else record.geometry.index_to_lps.tolist(),
+                    "verdict": str(record.geometry.verdict),
+                    "findings": [finding.as_dict() for finding in record.geometry.findings],
+                }
+                for record in self.stacks
+            ],
+        }
+
+    @cached_property
+    def members(self) -> tuple[Member, ...]:
+        """Every object, versions that are not current included."""
+        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(self._content[1]))
+
+    @cached_property
+    def frames(self) -> FrameReader:
+        """Reads frames of its objects."""
+        if self._stored.state == "sealed":
+            return SealedFrames(self._session.generation(self.generation), self._session.settings)
+        return WaitingFrames([each.candidate for each in self.members], self._session.settings)
+
+    @cached_property
+    def _record(self) -> SeriesRecord:
+        return self._content[0]
+
+    @cached_property
+    def _content(self) -> tuple[SeriesRecord, list[Candidate]]:
+        if self._stored.state == "sealed":
+            generation = self._session.generation(self.generation)
+            candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
+            return SeriesRecord.from_dict(generation.manifest.catalog), candidates
+        gathered = gather(self._session, self._stored.key, ())
+        plan, ordered = plan_series(
+            gathered.members,
+            key=self._stored.key,
+            parent=gathered.parent,
+            strategy=Strategy.named(self._session.layout.strategy),
+            settings=self._session.settings,
+            wanted=SERIES_ROW_KEYWORDS,
+        )
+        return SeriesRecord.from_dict(plan.catalog), ordered
+
+    def _colour(self, record: StackRecord) -> Any:
+        """How a stored colour frame becomes RGB, None where it is grey or RGB already."""
+        presentation = record.values.presentation
+        if presentation.photometric in {*MONOCHROME, "RGB"}:
+            return None
+        ordinal, frame_index = record.frames[0].tolist()
+        pixels = self.frames.pixels(ordinal)
+        described = decoded_description(self.frames, ordinal, frame_index)
+        return partial(
+            _frame_to_rgb, description=described, syntax=pixels.transfer_syntax_uid, palette=pixels.palette()
+        )
+
+
+def _frame_to_rgb(
+    frame: NDArray[Any], *, description: PixelDescription, syntax: str, palette: Palette | None
+) -> NDArray[Any]:
+    return to_rgb(frame, description, syntax, palette)

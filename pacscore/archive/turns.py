@@ -1,0 +1,86 @@
+"""What threads that receive objects at the same time share: whose turn it is with a UID, and the rows to be written.
+
+T1  Two threads with one SOP Instance UID take turns from the comparison to the catalog row, so that neither can miss
+    the other's object.
+T2  Rows are written in groups, like the journal's syncs: whoever finds no writer at work writes all that wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pacscore.catalog import Catalog, ReceivedRow
+from pacscore.errors import PacscoreError
+
+
+@dataclass(slots=True)
+class _Group:
+    """Rows that are written in one transaction, and what became of it."""
+
+    rows: list[ReceivedRow] = field(default_factory=list)
+    done: bool = False
+    failure: Exception | None = None
+
+
+class Receiving:
+    """What the threads that receive share: whose turn it is with a UID, and the rows to be written."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._turns: dict[str, threading.Lock] = {}
+        self._turn_users: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._group = _Group()
+        self._writing = False
+
+    @contextmanager
+    def turn(self, uid: str) -> Iterator[None]:
+        """Wait until nobody else in this process is storing an object of that UID."""
+        with self._lock:
+            lock = self._turns.setdefault(uid, threading.Lock())
+            self._turn_users[uid] = self._turn_users.get(uid, 0) + 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._lock:
+                self._turn_users[uid] -= 1
+                if not self._turn_users[uid]:
+                    del self._turn_users[uid], self._turns[uid]
+
+    def put(self, row: ReceivedRow) -> None:
+        """Write a row into the catalog, together with those of other threads that wait; return when it is written.
+
+        Raises
+        ------
+        StorageError
+            The catalog refused the group. The record is in the journal and gets its row when the archive is opened.
+        """
+        with self._changed:
+            group = self._group
+            group.rows.append(row)
+            while not group.done:
+                if self._writing:
+                    self._changed.wait()
+                    continue
+                self._write_group()
+            if group.failure is not None:
+                raise group.failure
+
+    def _write_group(self) -> None:
+        group, self._group = self._group, _Group()
+        self._writing = True
+        self._lock.release()
+        try:
+            self._catalog.put_received(group.rows)
+        except (PacscoreError, OSError) as error:
+            group.failure = error
+        finally:
+            self._lock.acquire()
+            self._writing = False
+            group.done = True
+            self._changed.notify_all()
