@@ -106,6 +106,11 @@ class Generation:
         return self._file
 
     @property
+    def object_count(self) -> int:
+        """How many objects the series has here."""
+        return self.manifest.object_count
+
+    @property
     def bytes_stored(self) -> int:
         """Bytes of the series' members."""
         return sum(member.length for member in self.members.values())
