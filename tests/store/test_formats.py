@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from reference.format_reader import Reader
 from reference.store_series import Maker, smooth_words
 
 from pacscore.errors import DamagedError, InputError, NotFoundError, UnsupportedError
@@ -128,3 +129,16 @@ def test_an_unknown_format_is_refused(stage):
     maker.add(b"x", b"", b"")
     with pytest.raises(UnsupportedError):
         stage(maker, replace(Strategy.named("balanced"), format="hdf5"))
+
+
+def test_a_stranger_reads_everything_with_the_document_alone(stage, strategy):
+    maker = everything()
+    generation = stage(maker, strategy)
+    reader = Reader(generation.file.path)
+    assert reader.uids() == [plan.sop_instance_uid for plan in maker.objects]
+    assert reader.sections["document"] == maker.plan().document
+    for index, content in enumerate(maker.content):
+        assert reader.object(index) == content
+        assert reader.is_proven(index)
+    encapsulated = next(n for n, plan in enumerate(maker.objects) if plan.treatment == Treatment.ENCAPSULATED)
+    assert reader.encapsulated_frame(encapsulated, 0) == generation.frame_bytes(encapsulated, 0)
