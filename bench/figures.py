@@ -83,7 +83,8 @@ def markdown(figures: list[Figure], absent: dict[str, str], heading: str) -> str
         "",
         "Made by `python bench/figures.py --markdown bench/RESULTS.md`. Values are medians, with quartiles in "
         "brackets; page cache warm, kernels compiled before. Rows ending in `-real` are measured on the largest real "
-        "CT series of the test data (90 × 511 × 511), their namesakes on 208 × 512 × 512 made from its pixels.",
+        "CT series of the test data (90 × 511 × 511), their namesakes on 208 × 512 × 512 made from its pixels, rows "
+        "ending in `-scanner` on headers of 90 elements as a scanner wrote them.",
         "",
         heading,
         "",

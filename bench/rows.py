@@ -36,8 +36,14 @@ class Context:
         return 3 if self.quick else 9
 
     def series(self, which: str) -> Path:
-        """``made`` (208 × 512 × 512) or ``real`` (the largest CT series of the test data): a folder of files."""
-        return {"made": self.made_series, "real": self.real_series}[which]
+        """A folder of files.
+
+        ``made`` (208 × 512 × 512), ``real`` (the largest CT series of the test data), or ``scanner`` (a small CT series
+        with the longest headers).
+        """
+        if which == "made":
+            return self.made_series
+        return self.found({"real": "series/ct-headneck-90", "scanner": "series/ct-tilt-irregular-ge"}[which])
 
     @cached_property
     def made_series(self) -> Path:
@@ -45,11 +51,6 @@ class Context:
         from make_series import make_series
 
         return make_series(self.found("series").parent, self.scratch)
-
-    @property
-    def real_series(self) -> Path:
-        """The largest real CT series of the test data."""
-        return self.found("series/ct-headneck-90")
 
     def found(self, name: str) -> Path:
         """A part of the test data.
