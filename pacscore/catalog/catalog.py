@@ -36,6 +36,7 @@ from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
 _LOAD_BATCH = 20_000
+_UPSERT_POSITION = dialect.upsert(schema.position)
 
 
 class Catalog:
@@ -119,7 +120,6 @@ class Catalog:
             writing.place(connection, changes)
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
-            instances.count_waiting(connection, (state.id for state in states.values()))
             self._set_positions(connection, positions)
 
     def put_series(
@@ -161,7 +161,7 @@ class Catalog:
         """Note the geometry verdicts, by series key, of series that have instances in the journal."""
         with self._transaction() as connection:
             rows = [(verdict, key) for key, verdict in verdicts.items()]
-            writing.run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
+            dialect.run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
 
     def set_position(self, name: str, token: str) -> None:
         """Note how far the log ``name`` has been followed."""
@@ -400,7 +400,7 @@ class Catalog:
             state.classes.clear()  # They are written anew.
 
     def _set_positions(self, connection: Connection, positions: Mapping[str, str] | None) -> None:
-        writing.run_many(connection, dialect.upsert(schema.position), list((positions or {}).items()))
+        dialect.run_many(connection, _UPSERT_POSITION, list((positions or {}).items()))
 
     def _drop_empty(self, connection: Connection, series_ids: Iterable[int]) -> None:
         gone = writing.read_empty(connection, series_ids)
