@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import SERIES_ATTRIBUTES, SERIES_KEYWORDS, STUDY_ATTRIBUTES, STUDY_KEYWORDS
 from pacscore.catalog.consensus import Consensus, merge
+from pacscore.catalog.dialect import run_many
 from pacscore.catalog.encoding import Columns, hash63, json_text, nested_terms, patient_key, plain_text
 from pacscore.catalog.rows import Document, SeriesRow, Value
 
@@ -302,12 +303,6 @@ def write_verdicts(connection: Connection, verdicts: Mapping[str, str]) -> None:
     """Change the geometry verdict of series, by key."""
     rows = [(verdict, key) for key, verdict in verdicts.items()]
     run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
-
-
-def run_many(connection: Connection, sql: str, rows: list[Any]) -> None:
-    """Run one statement for each row, if there are any."""
-    if rows:
-        connection.exec_driver_sql(sql, rows)
 
 
 def read_empty(connection: Connection, series_ids: Iterable[int]) -> list[SeriesState]:
