@@ -70,7 +70,14 @@ def _commit_as_is(session: Session, target: str, generations: list[Generation]) 
     if any(session.catalog_generation(each.key) != each.parent for each in manifests):
         return False
     parts = [
-        Part(each.key, generation.prefix, each.parent, each.object_count)
+        Part(
+            each.key,
+            generation.prefix,
+            each.parent,
+            each.object_count,
+            each.study_instance_uid,
+            each.series_instance_uid,
+        )
         for generation, each in zip(generations, manifests, strict=True)
     ]
     if not commit(session, target, parts, snapshot, lambda: None):

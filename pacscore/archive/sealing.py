@@ -114,7 +114,14 @@ def seal_series(
             )
             _check_hashes(staged, plans)
             parts = [
-                Part(series.key, series.prefix, plan.parent, len(plan.objects))
+                Part(
+                    plan.key,
+                    series.prefix,
+                    plan.parent,
+                    len(plan.objects),
+                    plan.study_instance_uid,
+                    plan.series_instance_uid,
+                )
                 for series, (plan, _) in zip(staged.series, plans, strict=True)
             ]
             committed = commit(session, target, parts, snapshot, partial(_publish, session, staged, target))
@@ -270,6 +277,8 @@ class Part:
     prefix: str
     parent: str | None
     objects: int
+    study_instance_uid: str
+    series_instance_uid: str
 
 
 def commit(
