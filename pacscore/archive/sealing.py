@@ -148,7 +148,7 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
             _keep(gathered, known, SealedSource(head, ordinal).candidate())
     for row in session.catalog.received(key):
         try:
-            waiting = JournalSource(session.journal, row.position).candidate(row, session.settings)
+            waiting = JournalSource(session, row).candidate()
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)

@@ -4,13 +4,16 @@ H1  The head of a series is the generation that the last committed event names. 
     writer that finds its head moved seals anew on the new one.
 H2  Applying an event twice equals applying it once, so following the log needs no memory of its own.
 H3  Opening for writing recovers; opening for reading takes no lock and writes nothing.
+H4  A forked child goes on with an open session: it has locks, a staging folder and a journal slot of its own.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,18 +26,22 @@ from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
 from pacscore.archive.turns import Receiving
 from pacscore.catalog import Catalog, ReceivedRow
-from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, ReadOnlyError
+from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, ReadOnlyError, RetryError
 from pacscore.filesystem import FileSystem
 from pacscore.settings import Settings
 from pacscore.store.events import Event, EventLog, EventPosition
 from pacscore.store.generation import Generation
 from pacscore.store.journal import Journal
 from pacscore.store.manifest import Manifest
-from pacscore.store.positions import Position
+from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
 _EVENTS = "events"
 _APPLY_BATCH = 200
+
+
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+_parents_private: list[tempfile.TemporaryDirectory[str] | None] = []  # Kept: let go, it would remove itself.
 
 
 class Session:
@@ -55,6 +62,7 @@ class Session:
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._process = os.getpid()
         self._open_parts = ExitStack()
         with ExitStack() as opening:  # What is open already closes again where a later part does not open.
             opening.callback(self._close_private)
@@ -63,12 +71,14 @@ class Session:
             self.journal = opening.enter_context(
                 Journal.open(layout.journal, filesystem, settings, read_only=read_only)
             )
-            self.catalog = self._open_catalog()
+            with self._following():
+                self.catalog = self._open_catalog()
             opening.callback(self._close_catalog)
             self.staging = Staging(layout.staging, filesystem)
-            opening.callback(self.staging.close)
+            opening.callback(self._close_staging)
             self._open_parts = opening.pop_all()
         self.receiving = Receiving(self.catalog)
+        _open.add(self)
 
     def close(self) -> None:
         """Close every part, whatever becomes of the others; a second call does nothing."""
@@ -77,9 +87,23 @@ class Session:
     def _close_catalog(self) -> None:
         self.catalog.close()  # The one there is now: it may have been replaced.
 
+    def _close_staging(self) -> None:
+        self.staging.close()
+
     def _close_private(self) -> None:
-        if self._private is not None:
+        if self._private is not None and self._process == os.getpid():
             self._private.cleanup()
+
+    def _forget_parent(self) -> None:
+        """In a forked child: locks that the parent's threads hold are never given back here, and its work is its own.
+
+        A private catalog is shared with the parent, whose it is to remove.
+        """
+        self.commit_lock = threading.RLock()
+        self._generation_lock = threading.Lock()
+        self.staging = Staging(self.layout.staging, self.filesystem)
+        self.receiving = Receiving(self.catalog)
+        _parents_private.append(self._private)
 
     def _close_generations(self) -> None:
         with self._generation_lock:
@@ -210,10 +234,10 @@ class Session:
         with self._following():
             self._apply(self.events.read(after=self.catalog_position()))
             known = self.catalog.journal_positions()
-            is_everything = adopt_all or self.read_only
-            positions = self.journal.positions() if is_everything else self.journal.positions_to_adopt()
-            self._forget_retired(known.difference(self.journal.positions()))
-            missing = [position for position in positions if position not in known]
+            positions = self.journal.positions()
+            at_work = frozenset() if adopt_all or self.read_only else self.journal.writers_at_work()
+            self._forget_retired(known.difference(positions))
+            missing = [each for each in positions if each not in known and place_of(each).slot not in at_work]
             for start in range(0, len(missing), _APPLY_BATCH):
                 self._adopt(missing[start : start + _APPLY_BATCH])
 
@@ -289,14 +313,23 @@ class Session:
         return self.catalog
 
     def renew_catalog(self) -> None:
-        """Put an empty catalog in the place of the one there is."""
-        self.catalog.close()
-        for suffix in ("", "-wal", "-shm"):
-            path = Path(f"{self.layout.catalog}{suffix}")
-            if path.exists():
-                self.filesystem.remove(path)
-        self.catalog = self._open_catalog()
-        self.receiving = Receiving(self.catalog)
+        """Put an empty catalog in the place of the one there is.
+
+        Raises
+        ------
+        RetryError
+            Another writer is at work, who would go on with the old one.
+        """
+        with self._following():  # Whoever opens the archive now has his slot, or waits here for the new catalog.
+            if self.journal.writers_at_work():
+                raise RetryError("other processes are writing to the archive. Close them, then rebuild its catalog.")
+            self.catalog.close()
+            for suffix in ("", "-wal", "-shm"):
+                path = Path(f"{self.layout.catalog}{suffix}")
+                if path.exists():
+                    self.filesystem.remove(path)
+            self.catalog = self._open_catalog()
+            self.receiving = Receiving(self.catalog)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
@@ -334,3 +367,11 @@ def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
     for ordinal, uid in enumerate(manifest.sop_instance_uids):
         found.setdefault(uid, []).append(ordinal)
     return found
+
+
+def _forget_parents() -> None:
+    for session in list(_open):
+        session._forget_parent()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

@@ -181,18 +181,17 @@ class Journal:
         """The positions of all records that are not retired; no object is read."""
         return self._reader.positions()
 
-    def positions_to_adopt(self) -> list[Position]:
-        """Those of ``positions`` whose writer is this one or is gone: nobody else is about to take note of them."""
-        positions = self.positions()
+    def writers_at_work(self) -> frozenset[int]:
+        """The slots that other writers hold."""
         own = self._own_slot().number
-        at_work: set[int] = set()
-        for number in {place_of(position).slot for position in positions} - {own}:
-            slot = try_slot(self._folder, number, self._fs)
-            if slot is None:
-                at_work.add(number)
-            else:
+        held: set[int] = set()
+        for number in slot_numbers(self._folder):
+            slot = None if number == own else try_slot(self._folder, number, self._fs)
+            if slot is not None:
                 slot.lock.release()
-        return [position for position in positions if place_of(position).slot not in at_work]
+            elif number != own:
+                held.add(number)
+        return frozenset(held)
 
     def retire(self, positions: Iterable[Position]) -> None:
         """State durably that these records are not needed any more, and free what space that gives.
