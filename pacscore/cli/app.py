@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -49,16 +50,25 @@ for module in (demo, create, ingest, seal, find, show, render, export, verify, s
     )
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C. Not ``KeyboardInterrupt``, which typer catches and ends without a word."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted
+
+
 def main() -> None:
     """Run the command line; exit codes: 0 all well, 1 something was refused or damaged, 2 misuse, 130 interrupted."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL) if hasattr(signal, "SIGPIPE") else None
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except PacscoreError as error:
         place = f" [{error.fields['path']}]" if "path" in error.fields else ""
         typer.echo(f"pacscore: {error.message}{place}", err=True)
         sys.exit(EXIT_MISUSE if error.code in _MISUSE else EXIT_TROUBLE)
-    except KeyboardInterrupt:
+    except _Interrupted:
         typer.echo("pacscore: interrupted. What was finished is kept; run the same command again to go on.", err=True)
         sys.stdout.flush()
         os._exit(130)  # Pool threads may be inside a kernel; waiting for them would look like a hang.
