@@ -107,7 +107,7 @@ def _located(session: Session, location: Location, sop_instance_uid: str) -> lis
         row = next((r for r in session.catalog.received(location.key) if r.position == location.position), None)
         if row is None:
             return []
-        return [JournalSource(session.journal, row.position).candidate(row, session.settings)]
+        return [JournalSource(session, row).candidate()]
     if location.generation is None or location.ordinal is None:
         return []
     found = SealedSource(session.generation(location.generation), location.ordinal).candidate()

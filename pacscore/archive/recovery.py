@@ -10,19 +10,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from pacscore.archive.candidates import Candidate
+from pacscore.archive.commits import commits_of
 from pacscore.archive.layout import Layout
 from pacscore.archive.quarantine import collect_pending, quarantine_file
 from pacscore.archive.sealing import Part, commit, seal_series
-from pacscore.archive.session import Session, commits_of
+from pacscore.archive.session import Session
 from pacscore.archive.sources import SealedSource
-from pacscore.errors import PacscoreError
+from pacscore.errors import NotFoundError, PacscoreError
 from pacscore.store.generation import Generation
 from pacscore.store.verify import series_prefixes
 
 
 def recover(session: Session) -> None:
     """Bring everything in line with the event log and the journal."""
-    session.follow()
+    try:
+        session.follow()
+    except NotFoundError:  # The catalog has followed another log than this: it was copied, or put back, without it.
+        session.renew_catalog()
+        session.follow()
     session.staging.collect(lambda target, folder: _commit_forward(session, target, folder))
     session.follow_journal()
     collect_pending(session.layout.quarantine, filesystem=session.filesystem)

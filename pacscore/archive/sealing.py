@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 
 from pacscore.archive.candidates import Candidate
+from pacscore.archive.commits import commits_of
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
-from pacscore.archive.session import Session, commits_of
+from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
 from pacscore.store.events import Event, EventPosition
@@ -147,7 +148,7 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
             _keep(gathered, known, SealedSource(head, ordinal).candidate())
     for row in session.catalog.received(key):
         try:
-            waiting = JournalSource(session.journal, row.position).candidate(row, session.settings)
+            waiting = JournalSource(session, row).candidate()
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)

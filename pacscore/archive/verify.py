@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from pacscore.archive.commits import Commit, commits_of, series_row
 from pacscore.archive.report import Progress, VerifyFinding, VerifyReport
 from pacscore.archive.series import Series
-from pacscore.archive.session import Commit, Session, commits_of, series_row
+from pacscore.archive.session import Session
 from pacscore.errors import PacscoreError
 
 
