@@ -10,7 +10,7 @@ P3  Frames that cannot lie in an array (encapsulated, one-bit, oddly long) still
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from pacscore.archive.candidates import Candidate
 from pacscore.archive.records import SeriesRecord, StackRecord, ome_of
 from pacscore.catalog import SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacscore.dicom.attributes import Header, constants_and_varying
+from pacscore.dicom.description import PIXEL_KEYWORDS
 from pacscore.dicom.encapsulated import FrameMap, map_frames
 from pacscore.dicom.pixels import NativeMapping, PixelDescription, describe_pixels, native_mapping
 from pacscore.dicom.scan import Scan
@@ -35,7 +36,7 @@ from pacscore.store.strategy import Strategy
 
 _INSTANCE_KEYWORDS = frozenset({"InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames"})
 SERIES_ROW_KEYWORDS = STUDY_KEYWORDS | SERIES_KEYWORDS
-_PLAN_KEYWORDS = GEOMETRY_KEYWORDS | IMAGING_KEYWORDS | _INSTANCE_KEYWORDS
+_PLAN_KEYWORDS = GEOMETRY_KEYWORDS | IMAGING_KEYWORDS | PIXEL_KEYWORDS | _INSTANCE_KEYWORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +107,10 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
     assert scan is not None
     assert data is not None
     header = Header(data, scan)
+    document = header.document(keywords=_PLAN_KEYWORDS)
     description, mapping, fragments = None, None, None
     if scan.pixels is not None:
-        description = _described_pixels(header, scan)
+        description = _described_pixels(document, scan)
     if scan.pixels is not None and scan.pixels.encapsulated:
         fragments = _fragments(loaded, scan, header, description)
     elif scan.pixels is not None and description is not None:
@@ -117,18 +119,18 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
         loaded,
         scan,
         header,
-        header.document(keywords=_PLAN_KEYWORDS),
+        document,
         description,
         mapping,
         fragments,
     )
 
 
-def _described_pixels(header: Header, scan: Scan) -> PixelDescription | None:
+def _described_pixels(document: Mapping[str, Any], scan: Scan) -> PixelDescription | None:
     """What the header says of the pixels; None where it contradicts itself: the bytes are kept, no frame is made."""
     assert scan.pixels is not None
     try:
-        return describe_pixels(header.get, scan.parts.transfer_syntax_uid, scan.pixels.tag)
+        return describe_pixels(document.get, scan.parts.transfer_syntax_uid, scan.pixels.tag)
     except InputError:
         return None
 
