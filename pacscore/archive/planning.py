@@ -79,7 +79,9 @@ def plan_series(
         The plan, and the candidates in the order of its objects, their headers let go.
     """
     by_name = sorted(candidates, key=lambda each: (each.sop_instance_uid, each.version, each.sha256 or b""))
-    described = list(map_ordered(lambda each: describe(each, settings), by_name))
+    # Decoding holds the interpreter's lock: only reading objects again is worth handing to other threads.
+    threads = 1 if all(map(_is_at_hand, by_name)) else None
+    described = list(map_ordered(lambda each: describe(each, settings), by_name, threads=threads))
     described, stacks = _in_stack_order(described, stack_objects(described))
     records = [_stack_record(stack, described) for stack in stacks]
     arrays = _number_arrays(records, described)
@@ -98,6 +100,12 @@ def plan_series(
         record.as_dict(),
     )
     return plan, [each.candidate.unloaded() for each in described]
+
+
+def _is_at_hand(candidate: Candidate) -> bool:
+    """Whether an object can be described without reading it again."""
+    scan = candidate.scan
+    return scan is not None and candidate.header is not None and not (scan.pixels and scan.pixels.encapsulated)
 
 
 def describe(candidate: Candidate, settings: Settings) -> Described:
