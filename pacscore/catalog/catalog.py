@@ -53,6 +53,8 @@ class Catalog:
         self._process = os.getpid()
         self._lock = RLock()
         self._writing: Connection | None = None
+        self._lookup_lock = RLock()
+        self._looking: Connection | None = None
         self._states: dict[str, SeriesState] = {}
         self._seen_version = -1
 
@@ -84,10 +86,11 @@ class Catalog:
 
     def close(self) -> None:
         """Close every connection. Harmless when repeated."""
-        with self._lock:
-            if self._writing is not None and self._process == os.getpid():
-                self._writing.close()
-            self._writing = None
+        with self._lock, self._lookup_lock:
+            for kept in (self._writing, self._looking):
+                if kept is not None and self._process == os.getpid():
+                    kept.close()
+            self._writing = self._looking = None
             self._engine.dispose(close=self._process == os.getpid())
             self._states.clear()
 
@@ -200,8 +203,11 @@ class Catalog:
 
     def lookup_many(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
         """`lookup` for many at once."""
-        with self._reading() as connection:
-            return instances.locate(connection, sop_instance_uids)
+        self._own_process()
+        with dialect.errors_translated(), self._lookup_lock:
+            if self._looking is None:  # Kept: taking one from the pool takes longer than looking.
+                self._looking = self._engine.connect()
+            return instances.locate(self._looking, sop_instance_uids)
 
     def series(self, series_instance_uid: str, study_instance_uid: str | None = None) -> StoredSeries:
         """The series of that UID.
@@ -316,7 +322,7 @@ class Catalog:
             self._engine.dispose(close=False)
             self._engine = dialect.engine_for(self.path, read_only=self.read_only)
             self._process, self._writing, self._lock, self._seen_version = os.getpid(), None, RLock(), -1
-            self._states = {}
+            self._states, self._looking, self._lookup_lock = {}, None, RLock()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:

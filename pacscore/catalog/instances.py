@@ -195,5 +195,8 @@ def locate(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str
             for uid in by_hash[number]:
                 if stated_uid is None or stated_uid == uid:
                     found[uid].append(location)
-    order = lambda one: (one.key, one.version, one.position or "")  # noqa: E731
-    return {uid: tuple(sorted(locations, key=order)) for uid, locations in found.items()}
+    return {uid: tuple(sorted(locations, key=_place_order)) for uid, locations in found.items()}
+
+
+def _place_order(one: Location) -> tuple[str, int, str]:
+    return one.key, one.version, one.position or ""
