@@ -23,7 +23,7 @@ from pacscore.errors import ChangedError, StorageError
 from pacscore.parallel import map_ordered
 
 _HEADER_BUDGET_BYTES = 64 << 20
-_TABLE_ROW_BYTES = 32
+_TABLE_ROW_BYTES = 56
 
 
 @dataclass(slots=True)
