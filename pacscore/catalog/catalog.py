@@ -36,6 +36,7 @@ from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
 _LOAD_BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.
+_UPSERT_POSITION = dialect.upsert(schema.position)
 
 
 class Catalog:
@@ -119,7 +120,6 @@ class Catalog:
             writing.place(connection, changes)
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
-            instances.count_waiting(connection, (state.id for state in states.values()))
             self._set_positions(connection, positions)
 
     def put_series(
@@ -390,7 +390,7 @@ class Catalog:
             state.classes.clear()  # They are written anew.
 
     def _set_positions(self, connection: Connection, positions: Mapping[str, str] | None) -> None:
-        writing.run_many(connection, dialect.upsert(schema.position), list((positions or {}).items()))
+        dialect.run_many(connection, _UPSERT_POSITION, list((positions or {}).items()))
 
     def _drop_empty(self, connection: Connection, series_ids: Iterable[int]) -> None:
         gone = writing.read_empty(connection, series_ids)

@@ -155,6 +155,22 @@ def test_a_series_that_changes_its_patient_moves_and_leaves_no_empty_study(catal
     assert [answer["PatientID"] for answer in catalog.find("study")] == ["P2"]
 
 
+def test_series_follow_the_date_of_their_study_when_another_series_corrects_it(tmp_path: Path) -> None:
+    late = sealed("1.2", "1.2.2", 1, document_of(StudyDate="20200101"), stated_by="1.2.2.0")
+    early = sealed("1.2", "1.2.1", 1, document_of(StudyDate="20190101"), stated_by="1.2.1.0")
+    digests = set()
+    for name, order in (("a", (late, early)), ("b", (early, late))):
+        with Catalog.open(tmp_path / f"{name}.sqlite") as catalog:
+            for entry in order:
+                catalog.put_series([entry])
+            digests.add(catalog.digest())
+            catalog.put_series([sealed("1.3", "1.3.1", 1, document_of(StudyDate="20190601"))])
+
+            found = [row["SeriesInstanceUID"] for row in catalog.find("series")]
+            assert found == ["1.2.1", "1.2.2", "1.3.1"]
+    assert len(digests) == 1
+
+
 def test_a_series_uid_in_two_studies_is_ambiguous_until_the_study_is_given(catalog: Catalog) -> None:
     catalog.put_series([sealed("1.2", "7.7", 1), sealed("1.3", "7.7", 1)])
 
