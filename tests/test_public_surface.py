@@ -49,7 +49,7 @@ def test_importing_pacscore_loads_no_heavy_library() -> None:
 
 
 def test_help_loads_no_heavy_library() -> None:
-    code = "import pacscore.cli.main as m\ntry:\n    m.app(['--help'])\nexcept SystemExit: pass"
+    code = "import pacscore.cli.app as m\ntry:\n    m.app(['--help'])\nexcept SystemExit: pass"
     assert not _loaded_after(code) & HEAVY
 
 

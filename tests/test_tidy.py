@@ -62,13 +62,13 @@ def test_only_front_ends_and_the_kernel_cache_read_the_environment() -> None:
     for path in SOURCES:
         if _name(path) in allowed or "cli" in path.parts:
             continue
-        assert "environ" not in path.read_text("utf-8"), f"{_name(path)} reads the environment"
+        assert not re.search(r"os\.environ|getenv", path.read_text("utf-8")), f"{_name(path)} reads the environment"
 
 
 def test_only_the_seam_writes_files() -> None:
     """Inside an archive only filesystem.py may create, append, sync, rename or delete (STYLE 7)."""
     banned = re.compile(
-        r"\bos\.(open|write|pwrite|pwritev|writev|rename|replace|unlink|remove|fsync|fdatasync|mkdir|makedirs)\("
+        r"\bos\.(open\((?!.*O_RDONLY)|(write|pwrite|pwritev|writev|rename|replace|unlink|remove|fsync|fdatasync|mkdir|makedirs)\()"
     )
     for path in SOURCES:
         rooms = {"archive", "store", "catalog", "dicom", "geometry"}

@@ -175,16 +175,26 @@ class Archive:
         return seal_received(self._session, progress or no_progress)
 
     def store_derived(self, volume: Volume, *, description: str) -> Series:
-        """Store a computed volume as a new DICOM series with references to its sources.
+        """Store a computed volume as a new DICOM series with references to its sources, all of it or nothing.
+
+        Integers of at most 16 bits come back as they are; floats are quantised, and Derivation Description says by how
+        much that changes them at most. Patient and study are those of ``volume.sop_instance_uids``; without any the
+        series gets a study of its own.
 
         Raises
         ------
         GeometryError
             The volume has no affine, so no positions can be written.
+        AmbiguousError
+            It has further axes, or several series hold its sources.
+        NotFoundError
+            A source is not in the archive.
+        InputError
+            Its values (NaN, infinity, wide integers) or the description cannot be stored.
         """
         from pacscore.archive.derived import store_derived
 
-        return store_derived(self, volume, description=description)
+        return store_derived(self._session, volume, description=description)
 
     # Out.
 

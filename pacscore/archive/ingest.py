@@ -18,6 +18,7 @@ from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.report import IngestReport, LeftOut, Progress
 from pacscore.archive.sealing import Sealed, seal_series
 from pacscore.archive.session import Session
+from pacscore.archive.working_copy import write_copies
 from pacscore.errors import ChangedError, StorageError
 from pacscore.parallel import map_ordered
 
@@ -61,7 +62,9 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
     done = 0
     progress("sealing", 0, total)
     for batch in _batches(session, groups):
-        tally.add(seal_series(session, batch))
+        sealed = seal_series(session, batch)
+        write_copies(session, sealed)
+        tally.add(sealed)
         done += sum(len(candidates) for _, candidates in batch)
         progress("sealing", done, total)
     return IngestReport(

@@ -1,13 +1,15 @@
 """The folder of an archive: its parts, its identity, its format version.
 
 L1  Folder names come from keys we make, never from UIDs or other outside text.
-L2  ``pacscore.toml`` is the first thing published and never changes; a folder without it is no archive.
+L2  ``pacscore.toml`` is the first thing published and never changes; a folder without it is no archive, and one that
+    holds nothing but our empty folders is a creation that was interrupted: it can be done again.
 L3  An archive of a newer format is refused with the version it needs; nothing in it is touched.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import sys
 import tomllib
@@ -15,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacscore.errors import FormatVersionError, InputError, NotFoundError, UnsupportedError
-from pacscore.filesystem import FileSystem
+from pacscore.filesystem import PENDING_PREFIX, FileSystem
 from pacscore.version import FORMAT_VERSION, __version__
 
 IDENTITY_FILE = "pacscore.toml"
+
+_FOLDERS = ("events", "journal", "staging", "quarantine", "series", "packs")
+_GENERATION = re.compile(r"series/[0-9a-f]{2}/[0-9a-f]{32}/[0-9a-f]{16}\.zip|packs/[0-9a-f]{16}\.zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,11 @@ class Layout:
         return self.root / "quarantine"
 
     @property
+    def cache(self) -> Path:
+        """Working copies: decoded frames of compressed originals, deletable at any time."""
+        return self.root / "cache"
+
+    @property
     def catalog(self) -> Path:
         """The derived catalog."""
         return self.root / "catalog.sqlite"
@@ -84,6 +94,19 @@ class Layout:
         """A locator for a new pack of small series."""
         return f"packs/{secrets.token_hex(8)}.zip"
 
+    @staticmethod
+    def is_generation(locator: str) -> bool:
+        """Whether a text is a whole locator of a generation or pack.
+
+        Examples
+        --------
+        >>> Layout.is_generation("packs/00112233aabbccdd.zip")
+        True
+        >>> Layout.is_generation("packs/00112233")
+        False
+        """
+        return _GENERATION.fullmatch(locator) is not None
+
 
 def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layout:
     """Make the folders of a new, empty archive.
@@ -96,14 +119,15 @@ def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layou
         This platform's locks and syncs do not keep promise 1.
     """
     refuse_unsafe_platform()
-    if root.exists() and any(root.iterdir()):
+    if root.exists() and not _is_unfinished(root):
         what = "an archive already" if (root / IDENTITY_FILE).exists() else "not empty"
         raise InputError(f"the folder is {what}: choose a new or empty one for a new archive.", path=str(root))
     layout = Layout(root, secrets.token_hex(16), strategy, FORMAT_VERSION)
-    if not root.exists():
-        _make_with_parents(root, filesystem)
-    for folder in ("events", "journal", "staging", "quarantine", "series", "packs"):
-        filesystem.make_folder(root / folder)
+    _make_with_parents(root, filesystem)
+    for pending in root.glob(f"{PENDING_PREFIX}*"):
+        filesystem.remove(pending)
+    for folder in _FOLDERS:
+        filesystem.make_folder(root / folder, exist_ok=True)
     filesystem.sync_folder(root)
     text = (
         "# A pacscore archive. docs/format.md of the project says how to read it with common libraries alone.\n"
@@ -116,12 +140,21 @@ def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layou
     return layout
 
 
+def _is_unfinished(root: Path) -> bool:
+    """Whether a folder is empty, or as an interrupted creation leaves it."""
+    return all(
+        entry.name.startswith(PENDING_PREFIX)
+        or (entry.name in _FOLDERS and entry.is_dir() and not any(entry.iterdir()))
+        for entry in root.iterdir()
+    )
+
+
 def _make_with_parents(folder: Path, filesystem: FileSystem) -> None:
-    missing = [folder]
+    missing = [folder]  # Even if it is there: whoever made it may have died before its name was synced.
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
     for each in reversed(missing):
-        filesystem.make_folder(each)
+        filesystem.make_folder(each, exist_ok=True)
         filesystem.sync_folder(each.parent)
 
 

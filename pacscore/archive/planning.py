@@ -23,6 +23,7 @@ from pacscore.archive.records import SeriesRecord, StackRecord, ome_of
 from pacscore.catalog import SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacscore.dicom.attributes import Header, constants_and_varying
 from pacscore.dicom.description import PIXEL_KEYWORDS
+from pacscore.dicom.elements import PIXEL_TAGS
 from pacscore.dicom.encapsulated import FrameMap, map_frames
 from pacscore.dicom.pixels import NativeMapping, PixelDescription, describe_pixels, native_mapping
 from pacscore.dicom.scan import Scan
@@ -117,8 +118,9 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
     header = Header(data, scan)
     document = header.document(keywords=_PLAN_KEYWORDS)
     description, mapping, fragments = None, None, None
-    if scan.pixels is not None:
-        description = _described_pixels(document, scan)
+    tag = pixel_tag(scan)
+    if tag is not None:
+        description = _described_pixels(document, scan, tag)
     if scan.pixels is not None and scan.pixels.encapsulated:
         fragments = _fragments(loaded, scan, header, description)
     elif scan.pixels is not None and description is not None:
@@ -134,11 +136,18 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
     )
 
 
-def _described_pixels(document: Mapping[str, Any], scan: Scan) -> PixelDescription | None:
+def pixel_tag(scan: Scan) -> int | None:
+    """The tag of the pixel element; of a deflated data set, the one inside it, where the table ends."""
+    if scan.pixels is not None:
+        return scan.pixels.tag
+    last = int(scan.elements.tag[-1]) if scan.inflated is not None and len(scan.elements) else 0
+    return last if last in PIXEL_TAGS else None
+
+
+def _described_pixels(document: Mapping[str, Any], scan: Scan, tag: int) -> PixelDescription | None:
     """What the header says of the pixels; None where it contradicts itself: the bytes are kept, no frame is made."""
-    assert scan.pixels is not None
     try:
-        return describe_pixels(document.get, scan.parts.transfer_syntax_uid, scan.pixels.tag)
+        return describe_pixels(document.get, scan.parts.transfer_syntax_uid, tag)
     except InputError:
         return None
 

@@ -21,6 +21,7 @@ from pacscore.archive.report import Progress, Receipt, ReceiveStatus, SealReport
 from pacscore.archive.sealing import prefix_of, seal_series
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
+from pacscore.archive.working_copy import write_copies
 from pacscore.catalog import Location
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InputError, InvalidDicomError, LimitError
@@ -134,18 +135,18 @@ def seal_received(session: Session, progress: Progress) -> SealReport:
         size = sum(row.length for row in session.catalog.received(stored.key))
         alone = size >= settings.small_series_bytes or stored.generation is not None
         if alone:
-            seal_series(session, [(stored.key, [])])
+            write_copies(session, seal_series(session, [(stored.key, [])]))
         else:
             pack.append((stored.key, []))
             pack_bytes += size
         if pack and (
             len(pack) >= settings.pack_series_max or pack_bytes >= settings.pack_bytes_max or number == len(waiting)
         ):
-            seal_series(session, pack)
+            write_copies(session, seal_series(session, pack))
             pack, pack_bytes = [], 0
         done += 1
         objects += stored.journal_count
         progress("sealing", number, len(waiting))
     if pack:
-        seal_series(session, pack)
+        write_copies(session, seal_series(session, pack))
     return SealReport(series=done, objects=objects, seconds=time.perf_counter() - start)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.geometry import Axis, Stack, StackGeometry, Verdict
+from pacscore.geometry import Axis, Stack, StackGeometry, Verdict, series_verdict
 from pacscore.imaging.attributes import StackAttributes
 from pacscore.imaging.records import attributes_from_record, attributes_record
 
@@ -145,8 +145,7 @@ class SeriesRecord:
     @property
     def verdict(self) -> str:
         """Of the series: ``regular`` when all its volume stacks are, else the first of theirs in precedence."""
-        verdicts = [stack.geometry.verdict for stack in self.stacks if stack.kind == "volume"]
-        return min(verdicts, key=lambda verdict: verdict.rank, default=Verdict.NONE).value
+        return series_verdict(self.stacks).value
 
     @property
     def frame_count(self) -> int:

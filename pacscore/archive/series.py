@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from pacscore.archive.candidates import Candidate
+from pacscore.archive.copies import open_copy
 from pacscore.archive.frames import FrameReader, FrameSource, SealedFrames, WaitingFrames, decoded_description
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
 from pacscore.archive.records import SeriesRecord, StackRecord
@@ -149,6 +150,10 @@ class Series:
         record = self.stacks[stack]
         if record.array >= 0 and self._stored.state == "sealed":
             return self._session.generation(self.generation).array_source(record.array)
+        if self._stored.state == "sealed":
+            copy = open_copy(self._session, self.generation, stack)
+            if copy is not None:
+                return copy
         locator = (str(self._session.layout.root), self.generation, stack)
         return FrameSource(record, self.frames, locator)
 

@@ -85,6 +85,8 @@ class Session:
         """Of series with received objects, generation and count when their geometry was last judged."""
         self.taken_over: set[str] = set()
         """Journal positions that a seal of this session has laid out: known without comparing."""
+        self.durable_folders = {layout.root, layout.root / "series", layout.root / "packs"}
+        """Folders whose names this session knows to be on the disk."""
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None

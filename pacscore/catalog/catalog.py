@@ -31,11 +31,11 @@ from pacscore.catalog.rows import (
     Value,
 )
 from pacscore.catalog.writing import SeriesState
-from pacscore.errors import AmbiguousError, NotFoundError, QueryError, ReadOnlyError
+from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
-_LOAD_BATCH = 20_000
+_LOAD_BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.
 _UPSERT_POSITION = dialect.upsert(schema.position)
 
 
@@ -87,11 +87,11 @@ class Catalog:
     def close(self) -> None:
         """Close every connection. Harmless when repeated."""
         with self._lock, self._lookup_lock:
-            for kept in (self._writing, self._looking):
-                if kept is not None and self._process == os.getpid():
-                    kept.close()
+            own = self._process == os.getpid()
+            for kept in filter(None, (self._writing, self._looking) if own else ()):
+                kept.close()
             self._writing = self._looking = None
-            self._engine.dispose(close=self._process == os.getpid())
+            self._engine.dispose(close=own)
             self._states.clear()
 
     def __enter__(self) -> Catalog:
@@ -107,20 +107,15 @@ class Catalog:
     def put_received(self, rows: Sequence[ReceivedRow], *, positions: Mapping[str, str] | None = None) -> None:
         """Add instances of the journal, in one transaction; rows already there are replaced.
 
-        ``positions`` are set in the same transaction. Cost: about 45 µs a row in batches of 100, whatever the size of
-        the catalog.
+        ``positions`` are set in the same transaction. Cost: about 45 µs a row in batches of 100.
         """
         with self._transaction() as connection:
             states = self._states_of(connection, [(r.key, r.study_instance_uid, r.series_instance_uid) for r in rows])
             consensus = {key: state.consensus for key, state in states.items()}
             for row in rows:
                 consensus[row.key] = merge(consensus[row.key], row.sop_instance_uid, writing.stated(row.document))
-            changes: list[tuple[SeriesState, Consensus, Document | None]] = [
-                (state, consensus[key], None)
-                for key, state in states.items()
-                if state.new or consensus[key] is not state.consensus
-            ]
-            writing.place(connection, changes)
+            changed = [each for key, each in states.items() if each.new or consensus[key] is not each.consensus]
+            writing.place(connection, [(state, consensus[state.key], None) for state in changed])
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             self._set_positions(connection, positions)
@@ -163,8 +158,7 @@ class Catalog:
     def set_verdicts(self, verdicts: Mapping[str, str]) -> None:
         """Note the geometry verdicts, by series key, of series that have instances in the journal."""
         with self._transaction() as connection:
-            rows = [(verdict, key) for key, verdict in verdicts.items()]
-            dialect.run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
+            writing.write_verdicts(connection, verdicts)
 
     def set_position(self, name: str, token: str) -> None:
         """Note how far the log ``name`` has been followed."""
@@ -196,7 +190,7 @@ class Catalog:
     def journal_positions(self) -> set[str]:
         """The positions of all instances that are known to lie in the journal."""
         with self._reading() as connection:
-            return {position for (position,) in connection.exec_driver_sql("SELECT position FROM journal_instance")}
+            return reading.journal_positions(connection)
 
     def lookup(self, sop_instance_uid: str) -> tuple[Location, ...]:
         """Where an instance lies: every version of it, in every series; empty when it is not here."""
@@ -223,16 +217,7 @@ class Catalog:
         where, values = "WHERE series_instance_uid = ?", [series_instance_uid]
         if study_instance_uid is not None:
             where, values = f"{where} AND study_instance_uid = ?", [series_instance_uid, study_instance_uid]
-        found = self._stored(where, values)
-        if not found:
-            raise NotFoundError("No such series is in the catalog.", uid=series_instance_uid)
-        if len(found) > 1:
-            raise AmbiguousError(
-                f"{len(found)} studies hold a series of this UID. Give the Study Instance UID too.",
-                uid=series_instance_uid,
-                found=tuple(one.study_instance_uid for one in found),
-            )
-        return found[0]
+        return reading.only_one(self._stored(where, values), series_instance_uid)
 
     def series_by_key(self, key: str) -> StoredSeries | None:
         """The series of that key, if it is here."""

@@ -38,6 +38,11 @@ def patient_key(values: Mapping[str, Value], study_instance_uid: str) -> int:
     return hash63("patient", plain_text(values.get("IssuerOfPatientID")), identity)
 
 
+def storable(number: int) -> bool:
+    """Whether a database integer can hold it; a header may state anything."""
+    return -(1 << 63) <= number < 1 << 63
+
+
 def plain_text(value: Value) -> str:
     """A value as one DICOM text, several ones joined by backslashes."""
     if value is None:
@@ -74,6 +79,8 @@ class Columns:
             at, attribute = places[keyword]
             if isinstance(value, list):
                 value = value[0] if attribute.vr in NUMBERS else plain_text(value)  # noqa: PLW2901
+            if isinstance(value, int) and not storable(value):
+                value = float(str(value))  # noqa: PLW2901  # By way of text: infinite when beyond a float too.
             row[at] = value if isinstance(value, (str, int, float)) else plain_text(value)
             if attribute.vr == "PN":
                 groups = name_groups(str(value).split("\\", 1)[0])

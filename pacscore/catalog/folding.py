@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import lru_cache
 
+from pacscore.dicom import charsets
 
-@lru_cache(maxsize=65536)
-def fold(text: str) -> str:
-    """The text without case and combining marks, compatibility forms unified.
-
-    Examples
-    --------
-    >>> fold("Müller^JÖRG"), fold("STRASSE") == fold("Straße")
-    ('muller^jorg', True)
-    """
-    if text.isascii():
-        return text.lower()
-    marked = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(letter for letter in unicodedata.normalize("NFKD", marked) if not unicodedata.combining(letter))
+fold = lru_cache(maxsize=65536)(charsets.fold)
+"""``charsets.fold``, remembered: names repeat from series to series."""
 
 
 @lru_cache(maxsize=65536)
@@ -30,7 +19,7 @@ def name_groups(name: str) -> tuple[str, ...]:
     Examples
     --------
     >>> name_groups("Yamada^Tarou=山田^太郎^^=やまだ^たろう")
-    ('yamada^tarou', '山田^太郎', 'やまた^たろう')
+    ('yamada^tarou', '山田^太郎', 'やまだ^たろう')
     """
     groups = (group_text(group) for group in name.split("="))
     return tuple(group for group in groups if group)

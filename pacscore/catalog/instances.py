@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import CATALOG_KEYWORDS
 from pacscore.catalog.dialect import run_many
-from pacscore.catalog.encoding import json_text, sop_hash
+from pacscore.catalog.encoding import json_text, sop_hash, storable
 from pacscore.catalog.rows import Document, InstanceColumns, Location, ReceivedRow
 from pacscore.catalog.writing import SeriesState
 from pacscore.errors import InputError
@@ -64,16 +64,20 @@ def write_instances(connection: Connection, entries: Sequence[tuple[int, Instanc
         count = len(columns.sop_instance_uids)
         uids = columns.sop_class_uids
         class_ids = [numbers[uid] for uid in uids] if uids else [None]
-        rows += zip(
-            [series_id] * count,
-            range(count),
-            map(sop_hash, columns.sop_instance_uids),
-            class_ids if len(class_ids) == count else class_ids * count,
-            *(getattr(columns, name) or [None] * count for name in _COLUMNS),
-            columns.versions or [1] * count,
-            map(int, columns.current or [True] * count),
-            strict=True,
-        )
+        if count:
+            rows += zip(
+                [series_id] * count,
+                range(count),
+                map(sop_hash, columns.sop_instance_uids),
+                class_ids if len(class_ids) == count else class_ids * count,
+                *(
+                    [n if n is not None and storable(n) else None for n in getattr(columns, name)] or [None] * count
+                    for name in _COLUMNS
+                ),
+                columns.versions or [1] * count,
+                map(int, columns.current or [True] * count),
+                strict=True,
+            )
         classes += [(series_id, number) for number in sorted(set(class_ids) - {None})]  # type: ignore[type-var]  # None is out.
     run_many(connection, INSERT_INSTANCE, rows)
     run_many(connection, UPSERT_CLASS, classes)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pacscore.catalog.attributes import BY_KEYWORD, Level
-from pacscore.catalog.dictionary import keyword_of_tag, vr_of_keyword
 from pacscore.catalog.matching import Equals, Items, Test, test_of
 from pacscore.catalog.rows import Value
+from pacscore.dicom.dictionary import find_keyword, find_tag, find_vr
 from pacscore.errors import QueryError
 
 GEOMETRY = "geometry"
@@ -129,13 +129,13 @@ def _component(text: str) -> str | None:
         tag = int(text, 16)
         if tag >> 16 & 1:  # Private elements go by their creator: blocks differ from file to file.
             return None
-        return keyword_of_tag(tag) or text.upper()
-    return text if text.isidentifier() and vr_of_keyword(text) is not None else None
+        return find_keyword(tag) or text.upper()
+    return text if text.isidentifier() and _vr_of_keyword(text) is not None else None
 
 
 def vr_of(key: str) -> str:
     """The VR of a document key; "" when nothing is known of it."""
-    return vr_of_keyword(key) or "" if key.isidentifier() and not _TAG.fullmatch(key) else ""
+    return _vr_of_keyword(key) or "" if key.isidentifier() and not _TAG.fullmatch(key) else ""
 
 
 def _test_at(path: tuple[str, ...], value: Value, text: str) -> Test | None:
@@ -177,3 +177,10 @@ def level_of(key: str) -> Level:
         return Level.SERIES
     attribute = BY_KEYWORD.get(key)
     return Level.INSTANCE if attribute is None else attribute.level
+
+
+def _vr_of_keyword(keyword: str) -> str | None:
+    """The VR of a keyword (the first, where the dictionary names several); None for no keyword."""
+    tag = find_tag(keyword)
+    vr = None if tag is None else find_vr(tag)
+    return None if vr is None else vr.split("/", 1)[0]

@@ -61,9 +61,12 @@ def choose(
     if not counted:
         return Plan(tuple(condition.clause for condition in conditions), by_index=True, lead=order_lead)
     rows, best = min(counted)
+    walkable = [pair for pair in counted if default_order and conditions[pair[1]].ordered]
+    if rows >= GATHER_MAX and walkable:
+        rows, best = min(walkable)
     chosen = conditions[best]
     others = [condition.clause for at, condition in enumerate(conditions) if at != best]
-    if default_order and chosen.ordered and chosen.indexed is not None:
+    if (rows, best) in walkable and chosen.indexed is not None:
         return Plan((chosen.indexed, *others), by_index=True, lead=chosen.table)
     if rows >= GATHER_MAX:
         return Plan((chosen.clause, *others), by_index=True, lead=order_lead)

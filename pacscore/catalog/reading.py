@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.rows import Counts, ReceivedRow, StoredSeries
+from pacscore.errors import AmbiguousError, NotFoundError
 
 _STORED = (
     "SELECT key, study_instance_uid, series_instance_uid, generation, verdict, kinds, "
@@ -46,6 +47,24 @@ def _stored_series(row: Sequence[Any]) -> StoredSeries:
         varying=tuple(json.loads(varying)),
         document=json.loads(dialect.document_text(document) or "{}"),
     )
+
+
+def only_one(found: Sequence[StoredSeries], series_instance_uid: str) -> StoredSeries:
+    """The series where there is one of that UID; see ``Catalog.series``."""
+    if not found:
+        raise NotFoundError("No such series is in the catalog.", uid=series_instance_uid)
+    if len(found) > 1:
+        raise AmbiguousError(
+            f"{len(found)} studies hold a series of this UID. Give the Study Instance UID too.",
+            uid=series_instance_uid,
+            found=tuple(one.study_instance_uid for one in found),
+        )
+    return found[0]
+
+
+def journal_positions(connection: Connection) -> set[str]:
+    """The positions of all instances that are known to lie in the journal."""
+    return {position for (position,) in connection.exec_driver_sql("SELECT position FROM journal_instance")}
 
 
 def received(connection: Connection, key: str) -> tuple[ReceivedRow, ...]:

@@ -111,6 +111,7 @@ def place(connection: Connection, changes: Iterable[tuple[SeriesState, Consensus
     listed = list(changes)
     targets = _study_ids(connection, [(s.study_instance_uid, _identity(c)) for s, c, _ in listed])
     consensus = _read_studies(connection, sorted(set(targets)))
+    dates = {number: study_date(said) for number, said in consensus.items()}
     unsettled: set[int] = set()
     written: dict[int, tuple[str, Consensus]] = {}
     for (state, new, _), target in zip(listed, targets, strict=True):
@@ -123,8 +124,24 @@ def place(connection: Connection, changes: Iterable[tuple[SeriesState, Consensus
             consensus[target] = merged
             written[target] = (state.study_instance_uid, merged)
     _write_studies(connection, written)
+    for number, (_, said) in written.items():
+        if study_date(said) != dates.get(number, study_date(said)):
+            _date_series(connection, number, said)
     _write_series(connection, [(s, c, d, t, consensus[t]) for (s, c, d), t in zip(listed, targets, strict=True)])
     settle(connection, unsettled)
+
+
+def study_date(consensus: Consensus) -> str:
+    """What a study and its series are sorted by; "" where no date is stated."""
+    return plain_text(consensus.values.get("StudyDate"))
+
+
+def _date_series(connection: Connection, number: int, consensus: Consensus) -> None:
+    """Sort the series of a study by the date it has now."""
+    date = study_date(consensus)
+    connection.exec_driver_sql(
+        "UPDATE series SET sort_date = ? WHERE study_row = ? AND sort_date <> ?", (date, number, date)
+    )
 
 
 def _identity(consensus: Consensus) -> str:
@@ -175,7 +192,7 @@ def _write_studies(connection: Connection, studies: Mapping[int, tuple[str, Cons
     for number, (uid, consensus) in studies.items():
         values = consensus.values
         rows.append(
-            (number, uid, patient_key(values, uid), plain_text(values.get("StudyDate")), json_text(dict(values)),
+            (number, uid, patient_key(values, uid), study_date(consensus), json_text(dict(values)),
              consensus.sources_text(), *_STUDY_COLUMNS.values(values))
         )  # fmt: skip
         terms += [(path, text, number) for path, text in _STUDY_COLUMNS.terms(values)]
@@ -201,7 +218,7 @@ def _write_series(
             known = _read_document(connection, state.id) if document is None and not state.new else document
             whole = {**(known or {}), **values}
         attributes = _SERIES_COLUMNS.values(values)
-        date = plain_text(study.values.get("StudyDate"))
+        date = study_date(study)
         text = dialect.pack_document(json_text(whole))
         if state.new:
             verdict, kinds, generation, count, *sizes, strategy = _sealed_values(state)
@@ -279,10 +296,13 @@ def settle(connection: Connection, numbers: Iterable[int]) -> None:
             connection.execute(delete(schema.study).where(schema.study.c.id == number))
             continue
         _write_studies(connection, {number: (uid, consensus)})
-        date = plain_text(consensus.values.get("StudyDate"))
-        connection.exec_driver_sql(
-            "UPDATE series SET sort_date = ? WHERE study_row = ? AND sort_date <> ?", (date, number, date)
-        )
+        _date_series(connection, number, consensus)
+
+
+def write_verdicts(connection: Connection, verdicts: Mapping[str, str]) -> None:
+    """Change the geometry verdict of series, by key."""
+    rows = [(verdict, key) for key, verdict in verdicts.items()]
+    run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
 
 
 def read_empty(connection: Connection, series_ids: Iterable[int]) -> list[SeriesState]:

@@ -4,6 +4,6 @@ One file per command. Each imports what it needs inside its function, so that ``
 typer itself and a command pays only for what it uses (promise 12).
 """
 
-from pacscore.cli.main import main
+from pacscore.cli.app import main
 
 __all__ = ["main"]

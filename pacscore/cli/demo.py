@@ -43,7 +43,7 @@ def run(
         return
     table(
         "What was found",
-        ("study", "modality", "series", "#instances", "shape", "spacing mm", "geometry"),
+        ("study", "modality", "series", "#objects", "shape", "spacing mm", "geometry"),
         (
             (s.study, s.modality, s.description, s.instances, s.shape, s.spacing, s.verdict)
             for s in story.series[:LISTED]

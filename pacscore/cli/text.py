@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import typer
 
 LISTED_MAX = 10
+_PIPE_COLUMNS = 240
 
 
 def bytes_text(count: float) -> str:
@@ -36,14 +38,20 @@ def listing(title: str, rows: Sequence[tuple[str, str]]) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table as wide as the terminal."""
+    """Print a table as wide as the terminal; into a file or pipe as wide as it wants.
+
+    ``#`` before a column's name sets it to the right; UIDs are never broken, so that they can be copied.
+    """
     from rich.console import Console
     from rich.table import Table
 
     drawn = Table(title=title, title_justify="left", header_style="bold")
     for name in columns:
-        right = name.startswith("#")
-        drawn.add_column(name.lstrip("#"), justify="right" if right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if name.startswith("#") else "left"
+        drawn.add_column(name.lstrip("#"), justify=justify, overflow="fold", no_wrap=name.endswith("UID"))
     for row in rows:
         drawn.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(drawn)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_COLUMNS)
+    console.print(drawn)

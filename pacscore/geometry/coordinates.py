@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from pacscore.errors import GeometryError, InputError
 
-Plane = Literal["axial", "coronal", "sagittal"]
-
 _NORMALS_LPS: dict[str, tuple[float, float, float]] = {
     "sagittal": (1.0, 0.0, 0.0),
     "coronal": (0.0, 1.0, 0.0),
@@ -26,7 +24,7 @@ _TIE_DEG = 1.0
 _NEAREST_DEG_MAX = math.degrees(math.acos(1.0 / math.sqrt(3.0))) + 1e-6
 
 
-def anatomical_axis(index_to_lps: NDArray[np.float64], plane: Plane) -> int:
+def anatomical_axis(index_to_lps: NDArray[np.float64], plane: str) -> int:
     """The array axis to hold fixed to get a ``plane``: 0 slice, 1 row, 2 column.
 
     Parameters

@@ -9,9 +9,9 @@ G4  No spacing, position or order is made up: where headers do not say it, a fin
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,21 @@ def build_stacks(frames: Frames) -> tuple[Stack, ...]:
     return tuple(stack for _, stack in stacks)
 
 
-def series_verdict(stacks: Sequence[Stack]) -> Verdict:
+class Judged(Protocol):
+    """A stack as far as its verdict goes: ``Stack``, or the record of one."""
+
+    @property
+    def kind(self) -> str:
+        """As in ``Stack``."""
+        ...
+
+    @property
+    def geometry(self) -> StackGeometry:
+        """As in ``Stack``."""
+        ...
+
+
+def series_verdict(stacks: Iterable[Judged]) -> Verdict:
     """One verdict for a series: the first in order of precedence among its volume stacks.
 
     So a series is regular if all its volume stacks are; without any it is ``none``.

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.anatomy import PLANES, anatomical_axis
+from pacscore.geometry import anatomical_axis
+from pacscore.imaging.anatomy import PLANES
 from pacscore.imaging.captions import INK, PAPER, QUIET_INK, Ink, facts, fit
 from pacscore.imaging.image import Image
 from pacscore.imaging.picture import draw_letters, draw_text, extent, place_of, render_scaled, text_width

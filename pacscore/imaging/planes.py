@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import SelectionError, UnsupportedError
-from pacscore.imaging.anatomy import SpatialGeometry, anatomical_axis
+from pacscore.geometry import StackGeometry, anatomical_axis
 from pacscore.imaging.image import Image
 from pacscore.imaging.sources import everything
 from pacscore.imaging.values import Rescale, Window
@@ -78,7 +78,7 @@ def plane_affine(index_to_lps: NDArray[np.float64], *, axis: int, index: int) ->
     return affine
 
 
-def _frame_affine(geometry: SpatialGeometry, index: int) -> NDArray[np.float64] | None:
+def _frame_affine(geometry: StackGeometry, index: int) -> NDArray[np.float64] | None:
     """The affine of a frame as acquired: known wherever its own header says it, whatever its neighbours do."""
     if geometry.index_to_lps is not None:
         return plane_affine(geometry.index_to_lps, axis=0, index=index)

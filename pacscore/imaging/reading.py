@@ -1,21 +1,25 @@
-"""Reading a volume in parts: selections with steps, and modality values slab by slab."""
+"""Reading a volume in parts: selections with steps, words turned into stored values, modality values slab by slab."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pacscore.imaging import arrays
 from pacscore.imaging.selection import Selection
-from pacscore.imaging.sources import everything
+from pacscore.imaging.sources import Box, everything
+from pacscore.imaging.values import StoredFormat
 from pacscore.parallel import run_tiles
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
 
 _SLAB_BYTES = 16 << 20
+_TILE_WORDS = 1 << 20
 
 
 def read_selection(volume: Volume, selection: Selection) -> Any:
@@ -59,3 +63,39 @@ def read_modality_into(volume: Volume, out: NDArray[np.float32]) -> None:
             volume.rescale.frames(slice(frame, frame + stop - start)).apply(stored, out[outer][start:stop])
 
     run_tiles(fill, len(slabs))
+
+
+def mask_all(volume: Volume, words: NDArray[Any]) -> None:
+    """Turn all words of a volume into stored values, in place, frames side by side."""
+    if not volume.stored.masks(volume.dtype):
+        return
+    frames = words.reshape(volume.frame_count, -1)
+    tile = max(1, _TILE_WORDS // max(1, frames.shape[1]))
+    run_tiles(
+        lambda start, stop: _mask_frames(volume.stored, frames[start:stop], range(start, stop)), len(frames), tile=tile
+    )
+
+
+def mask_box(volume: Volume, words: NDArray[Any], box: Box) -> None:
+    """Turn the words of a box into stored values, in place."""
+    if not volume.stored.masks(volume.dtype):
+        return
+    lead = len(volume.axes) + 1
+    places = np.arange(volume.frame_count).reshape(volume.shape[:lead])[box[:lead]].reshape(-1)
+    _mask_frames(volume.stored, words.reshape(len(places), -1), places.tolist())
+
+
+def _mask_frames(stored: StoredFormat, frames: NDArray[Any], places: Sequence[int]) -> None:
+    """Turn the words of some frames, ``(frames, words)``, into stored values, each frame by its own format."""
+    if not stored.of_frames:
+        _mask_words(stored, frames)
+        return
+    for words, place in zip(frames, places, strict=True):
+        _mask_words(stored.of_frames[place], words)
+
+
+def _mask_words(stored: StoredFormat, words: NDArray[Any]) -> None:
+    if stored.masks(words.dtype):
+        arrays.mask_stored(
+            words, bits_stored=stored.bits_stored, high_bit=stored.high_bit, signed=stored.signed, out=words
+        )

@@ -8,7 +8,7 @@ V3  No geometry is made up: planes across the slices exist only where an affine 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,15 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
+from pacscore.geometry import Axis, StackGeometry, anatomical_axis
 from pacscore.imaging import arrays
-from pacscore.imaging.anatomy import SpatialGeometry, VolumeAxis, anatomical_axis
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
-from pacscore.imaging.reading import read_modality_into, read_selection
+from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
 from pacscore.imaging.selection import select
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, PartOfSource, everything
 from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat, Window
-from pacscore.parallel import run_tiles
 
 _SAMPLE_SLICES = 9
 
@@ -37,7 +36,7 @@ class Volume:
     ----------
     source : ArraySource
         The words, ``(axes…, slices, rows, columns[, samples])``.
-    geometry : SpatialGeometry
+    geometry : StackGeometry
         Verdict, findings, affine, spacing.
     stored : StoredFormat
         How stored values lie in the words.
@@ -45,7 +44,7 @@ class Volume:
         Stored to modality values; per frame in C order of ``(axes…, slices)``.
     presentation : Presentation
         Modality, photometric interpretation, windows.
-    axes : tuple of VolumeAxis
+    axes : tuple of Axis
         The extra axes, outermost first.
     sop_instance_uids : tuple of str
         The instance of each frame, in C order of ``(axes…, slices)``; empty for a derived volume without any.
@@ -61,11 +60,11 @@ class Volume:
     """
 
     source: ArraySource
-    geometry: SpatialGeometry
+    geometry: StackGeometry
     stored: StoredFormat
     rescale: Rescale = field(default_factory=Rescale.linear)
     presentation: Presentation = field(default_factory=Presentation)
-    axes: tuple[VolumeAxis, ...] = ()
+    axes: tuple[Axis, ...] = ()
     sop_instance_uids: tuple[str, ...] = ()
     to_rgb: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     derivation: tuple[str, ...] = ()
@@ -188,8 +187,7 @@ class Volume:
     def read_box(self, box: Box) -> NDArray[Any]:
         """Read the stored values of a box: one slice per axis, step 1, within the shape."""
         words = self.source.read(box)
-        if self.stored.masks(self.dtype):
-            self._mask(words, box)
+        mask_box(self, words, box)
         return words
 
     def array(self, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -212,12 +210,7 @@ class Volume:
         """
         target = arrays.output_array(out, self.shape, self.dtype)
         self.source.read_into(everything(self.shape), target)
-        if self.stored.masks(self.dtype):
-            frames = target.reshape(self.frame_count, -1)
-            tile = max(1, (1 << 20) // max(1, frames.shape[1]))
-            run_tiles(
-                lambda start, stop: self._mask_frames(frames[start:stop], range(start, stop)), len(frames), tile=tile
-            )
+        mask_all(self, target)
         return target
 
     def modality(self, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
@@ -393,24 +386,3 @@ class Volume:
         if self.axes:
             names = ", ".join(f"{axis.name} ({len(axis.values)})" for axis in self.axes)
             raise AmbiguousError(f"This stack has further axes: {names}. Choose one volume with at().", axes=names)
-
-    def _mask(self, words: NDArray[Any], box: Box) -> None:
-        """Turn the words of a box into stored values, in place."""
-        lead = len(self.axes) + 1
-        places = np.arange(self.frame_count).reshape(self.shape[:lead])[box[:lead]].reshape(-1)
-        self._mask_frames(words.reshape(len(places), -1), places.tolist())
-
-    def _mask_frames(self, frames: NDArray[Any], places: Sequence[int]) -> None:
-        """Turn the words of some frames, ``(frames, words)``, into stored values, in place."""
-        if not self.stored.of_frames:
-            _mask_words(frames, self.stored)
-            return
-        for words, place in zip(frames, places, strict=True):
-            _mask_words(words, self.stored.of_frames[place])
-
-
-def _mask_words(words: NDArray[Any], stored: StoredFormat) -> None:
-    if stored.masks(words.dtype):
-        arrays.mask_stored(
-            words, bits_stored=stored.bits_stored, high_bit=stored.high_bit, signed=stored.signed, out=words
-        )

@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import NamedTuple, NewType
 
 from pacscore.errors import ChangedError, DamagedError, InputError, NotFoundError, OperatorError, ReadOnlyError
-from pacscore.filesystem import Buffer, FileSystem
+from pacscore.filesystem import PENDING_PREFIX, Buffer, FileSystem
 from pacscore.settings import Settings
 from pacscore.store.records import Frame, Kind, draft, place
 from pacscore.store.segments import (
@@ -88,6 +88,8 @@ class EventLog:
             fs.make_folder(folder, exist_ok=True)
             fs.sync_folder(folder.parent)
             with fs.lock(folder / _LOCK):
+                for pending in folder.glob(f"{PENDING_PREFIX}*"):
+                    fs.remove(pending)  # A segment that was being made when its maker died.
                 log._recover()
         return log
 
@@ -225,7 +227,9 @@ class EventLog:
             last, nonce = reader.last_mark() or reader.survey().frames[-1], reader.nonce
         positions: list[EventPosition] = []
         with self._fs.open_append(path) as file:
-            synced = offset = file.size
+            offset = file.size
+            # The mark itself was perhaps never synced, so it must not be stated as such.
+            synced = last.synced if last.kind == Kind.MARK else offset
             sequence = last.sequence + 1
             parts: list[Buffer] = []
             for payload in payloads:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pacscore.errors import DurabilityError, OperatorError, PacscoreError
+from pacscore.errors import DurabilityError, OperatorError, PacscoreError, StorageFullError
 from pacscore.filesystem import Buffer, WritableFile
 from pacscore.settings import Settings
 from pacscore.store.records import Draft, Frame, place
@@ -32,7 +32,7 @@ class SegmentWriter:
     Parameters
     ----------
     file
-        The segment, all of it synced. The writer owns it from now on.
+        The segment, all of it synced, new or ending with a mark. The writer owns it from now on.
     nonce
         The segment's.
     sequence
@@ -44,7 +44,9 @@ class SegmentWriter:
         self._nonce = nonce
         self._sequence = sequence
         self._settings = settings
-        self._synced = self._written = self._stated = self._acknowledged = file.size
+        self._written = self._records_end = file.size
+        self._synced = self._stated = self._acknowledged = file.size
+        self._ends_with_mark = sequence > 1
         self._is_fresh = sequence <= 1
         self._finished = False
         self._group = 0
@@ -60,8 +62,8 @@ class SegmentWriter:
     def write(self, drafts: Sequence[Draft]) -> list[Frame] | None:
         """Write records at the end, not yet synced; None if the segment is finished or has no room for them."""
         length = sum(record.length for record in drafts)
-        if self._written - self._synced > self._settings.group_bytes_max:
-            self.wait(self._written)
+        if self._records_end - self._synced > self._settings.group_bytes_max:
+            self.wait(self._records_end)
         with self._write_turn:
             self._raise_if_failed()
             is_full = self._file.size + length > self._settings.segment_bytes_max
@@ -85,7 +87,8 @@ class SegmentWriter:
             self._sequence += len(frames)
             self._stated = frames[-1].synced
             self._is_fresh = False
-            self._written = offset
+            self._written = self._records_end = offset
+            self._ends_with_mark = False
             self._callers[threading.get_ident()] = self._group
             self._gathered += 1
             is_awaited = self._gathered == self._wanted
@@ -170,8 +173,11 @@ class SegmentWriter:
             self._finished = True
         try:
             if self._failure is None:
-                self.wait(self._written)
-                append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._file.size)
+                self.wait(self._records_end)
+                if not self._ends_with_mark:
+                    self._file.sync()
+                    with suppress(StorageFullError):
+                        append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._file.size)
                 self._file.sync()
         finally:
             with self._sync_turn:
@@ -191,6 +197,7 @@ class SegmentWriter:
                     append_mark(self._file, nonce=self._nonce, sequence=self._sequence, synced=self._synced)
                     self._sequence += 1
                     self._stated = self._synced
+                    self._ends_with_mark = self._synced == self._written
                     self._written = self._file.size
 
     def _raise_if_failed(self) -> None:

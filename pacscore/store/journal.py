@@ -312,30 +312,33 @@ class Journal:
             slot = self._own_slot()
             with self._begin_turn:
                 self._check_writable()
-                active = self._active = self._active or self._begin(slot)
+                active = self._active = self._active or self._continue(slot) or self._begin(slot)
             frames = active.writer.write(batch)
             if frames is not None:
                 return slot.number, active, frames
             with self._begin_turn:
                 if self._active is active:
                     active.writer.finish()
-                    self._active = None
+                    self._active = self._begin(slot)
+
+    def _continue(self, slot: Slot) -> _Active | None:
+        """Go on with the segment that the slot's last owner left, if it is whole."""
+        numbers = segment_numbers(slot.folder)
+        if not numbers:
+            return None
+        path = segment_path(slot.folder, numbers[-1])
+        with SegmentReader(path) as reader:
+            mark, nonce = reader.last_mark(), reader.nonce
+        damaged = {finding.path for finding in self._findings if finding.code == LogFault.DAMAGED}
+        if mark is None or path in damaged:
+            return None
+        return _Active(numbers[-1], self._writer(self._fs.open_append(path), nonce, mark.sequence + 1))
 
     def _begin(self, slot: Slot) -> _Active:
-        """Continue the slot's last segment if it is whole and has room, else begin the next."""
-        numbers = segment_numbers(slot.folder)
-        number = numbers[-1] if numbers else 0
-        if numbers:
-            path = segment_path(slot.folder, number)
-            with SegmentReader(path) as reader:
-                mark, nonce, size = reader.last_mark(), reader.nonce, reader.size
-            damaged = {finding.path for finding in self._findings if finding.code == LogFault.DAMAGED}
-            if mark is not None and path not in damaged and size < self._settings.segment_bytes_max:
-                file = self._fs.open_append(path)
-                return _Active(number, self._writer(file, nonce, mark.sequence + 1))
-        path = segment_path(slot.folder, number + 1)
-        nonce = make_segment(path, self._fs, {"log": "journal", "slot": slot.number, "segment": number + 1})
-        return _Active(number + 1, self._writer(self._fs.open_append(path), nonce, 1))
+        number = max(segment_numbers(slot.folder), default=0) + 1
+        path = segment_path(slot.folder, number)
+        nonce = make_segment(path, self._fs, {"log": "journal", "slot": slot.number, "segment": number})
+        return _Active(number, self._writer(self._fs.open_append(path), nonce, 1))
 
     def _writer(self, file: WritableFile, nonce: bytes, sequence: int) -> SegmentWriter:
         return SegmentWriter(file, nonce=nonce, sequence=sequence, settings=self._settings)

@@ -250,7 +250,7 @@ class SegmentReader:
 def _tell_tail_from_damage(found: Survey, gaps: list[tuple[int, int]]) -> None:
     found.end = found.size
     if not found.frames:
-        found.damage = gaps  # S4: it cannot be a tail.
+        found.damage = gaps or [(0, 0)]  # S4: it cannot be a tail, and an empty file has lost its first frame.
         return
     for start, end in gaps:
         if start >= found.synced:

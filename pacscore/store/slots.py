@@ -65,7 +65,9 @@ def claim_slot(journal: Path, fs: FileSystem, settings: Settings) -> Slot:
         fs.make_folder(slot_folder(journal, number), exist_ok=True)
         slot = try_slot(journal, number, fs)
         if slot is not None:
-            fs.sync_folder(journal)  # Its maker may have died before it did.
+            # The spool's name becomes durable with the first segment's, which no record comes before.
+            fs.make_folder(slot.folder / SPOOL, exist_ok=True)
+            fs.sync_folder(journal)  # Though the slot was there: its maker may have died before the sync.
             return slot
     raise RetryError(
         f"All {settings.writer_slot_count} writers that this archive allows at once are at work. Close one, or raise "

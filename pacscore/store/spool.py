@@ -53,13 +53,11 @@ class Spooled:
 
 
 def write_spool(folder: Path, fs: FileSystem, chunks: Iterable[Buffer]) -> Spooled:
-    """Write a spool file, durably (P1). Where ``chunks`` raises, the file is removed and the error goes on."""
+    """Write a spool file into an existing folder, durably (P1). Where ``chunks`` raises, it is removed again."""
     name = os.urandom(16).hex()
     path = folder / name
     length = 0
     crc32c = 0
-    fs.make_folder(folder, exist_ok=True)
-    fs.sync_folder(folder.parent)
     complete = False
     try:
         with fs.create(path) as file:

@@ -114,6 +114,7 @@ Strategy.known = {
     strategy.name: strategy
     for strategy in (
         Strategy("balanced"),
+        Strategy("decoded", working_copy=True),
         Strategy("frames", brick=None),
         Strategy("bricks", brick_slices_min=2),
         Strategy(

@@ -264,7 +264,10 @@ def _read_entry(directory: bytes, position: int) -> tuple[Member, int]:
     values = ENTRY.unpack(fixed)
     crc, length, name_length, extra_length, offset = values[7], values[9], values[10], values[11], values[16]
     start = position + ENTRY.size
-    name = directory[start : start + name_length].decode("ascii", "replace")
+    try:
+        name = directory[start : start + name_length].decode("ascii")
+    except UnicodeDecodeError as error:
+        raise DamagedError("The name of a member of a generation file is damaged.", offset=position) from error
     end = start + name_length + extra_length
     if offset == 0xFFFFFFFF and extra_length == OFFSET64.size:
         offset = OFFSET64.unpack(directory[start + name_length : end])[2]

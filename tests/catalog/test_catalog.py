@@ -111,6 +111,34 @@ def test_a_catalog_made_anew_from_the_end_state_is_equal_to_the_one_that_grew(tm
         assert grown.digest() == made.digest()
 
 
+def test_a_late_instance_changes_a_sealed_series_as_sealing_it_again_will(tmp_path: Path) -> None:
+    row, columns = sealed("1.2", "1.2.1", 3, document_of(SeriesDescription="late", KVP=80.0), stated_by="1.2.1.1")
+    late = received("1.2", "1.2.1", 0, SeriesDescription="first", StudyDescription="new")
+    with Catalog.open(tmp_path / "a.sqlite") as catalog, Catalog.open(tmp_path / "b.sqlite") as other:
+        catalog.put_series([(row, columns)])
+        catalog.put_received([late])
+        (answer,) = catalog.find("series")
+        assert (answer["SeriesDescription"], answer["StudyDescription"], answer["geometry"]) == (
+            "first",
+            "new",
+            "regular",
+        )
+        assert catalog.series("1.2.1").varying == ("InstanceNumber", "SOPInstanceUID")
+        assert catalog.series("1.2.1").document["KVP"] == 80.0
+
+        other.put_received([late])
+        other.put_series([(row, columns)])
+        assert other.digest() == catalog.digest()
+
+
+def test_numbers_that_no_database_holds_are_kept_nearly(catalog: Catalog) -> None:
+    row, _ = sealed("1.2", "1.2.1", 1, document_of(SeriesNumber=10**30, KVP=10**400))
+    catalog.put_series([(row, InstanceColumns(["1.2.1.0"], [CT], instance_numbers=[10**30]))])
+    (answer,) = catalog.find("series")
+    assert answer["SeriesNumber"] == 1e30
+    assert catalog.series("1.2.1").document["SeriesNumber"] == 10**30
+
+
 def test_one_study_uid_of_two_patients_is_two_studies(catalog: Catalog) -> None:
     catalog.put_series([sealed("1.2", "1.2.1", 1), sealed("1.2", "1.2.2", 1, document_of(PatientID="P2"))])
 
@@ -125,6 +153,22 @@ def test_a_series_that_changes_its_patient_moves_and_leaves_no_empty_study(catal
     catalog.put_series([sealed("1.2", "1.2.1", 1, document_of(PatientID="P2"))])
 
     assert [answer["PatientID"] for answer in catalog.find("study")] == ["P2"]
+
+
+def test_series_follow_the_date_of_their_study_when_another_series_corrects_it(tmp_path: Path) -> None:
+    late = sealed("1.2", "1.2.2", 1, document_of(StudyDate="20200101"), stated_by="1.2.2.0")
+    early = sealed("1.2", "1.2.1", 1, document_of(StudyDate="20190101"), stated_by="1.2.1.0")
+    digests = set()
+    for name, order in (("a", (late, early)), ("b", (early, late))):
+        with Catalog.open(tmp_path / f"{name}.sqlite") as catalog:
+            for entry in order:
+                catalog.put_series([entry])
+            digests.add(catalog.digest())
+            catalog.put_series([sealed("1.3", "1.3.1", 1, document_of(StudyDate="20190601"))])
+
+            found = [row["SeriesInstanceUID"] for row in catalog.find("series")]
+            assert found == ["1.2.1", "1.2.2", "1.3.1"]
+    assert len(digests) == 1
 
 
 def test_a_series_uid_in_two_studies_is_ambiguous_until_the_study_is_given(catalog: Catalog) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 
 from pacscore.errors import GeometryError, InputError
 from pacscore.geometry import anatomical_axis, column_row_slice, handedness, lps_to_ras
-from pacscore.geometry.coordinates import Plane
 
 AXIAL = np.array([[0, 0, 0.5, -10], [0, 0.7, 0, -20], [3.0, 0, 0, 5], [0, 0, 0, 1]])
 CORONAL = np.array([[0, 0, 0.5, 0], [2.0, 0, 0, 0], [0, -0.7, 0, 0], [0, 0, 0, 1]])
@@ -31,7 +29,7 @@ def about_x(degrees: float) -> NDArray[np.float64]:
         (SAGITTAL, {"axial": 1, "coronal": 2, "sagittal": 0}),
     ],
 )
-def test_each_plane_takes_the_axis_across_it(affine: NDArray[np.float64], axes: dict[Plane, int]) -> None:
+def test_each_plane_takes_the_axis_across_it(affine: NDArray[np.float64], axes: dict[str, int]) -> None:
     assert {plane: anatomical_axis(affine, plane) for plane in axes} == axes
 
 
@@ -65,9 +63,8 @@ def test_single_slice_is_a_plane_in_one_way_only() -> None:
 
 
 def test_other_names_are_refused() -> None:
-    assert set(get_args(Plane)) == {"axial", "coronal", "sagittal"}
     with pytest.raises(InputError, match="axial, coronal or sagittal"):
-        anatomical_axis(AXIAL, "transverse")  # type: ignore[arg-type]
+        anatomical_axis(AXIAL, "transverse")
 
 
 def test_handedness_is_that_of_column_row_slice() -> None:

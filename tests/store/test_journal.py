@@ -15,6 +15,7 @@ from pacscore.errors import DamagedError, InputError, LimitError, NotFoundError,
 from pacscore.filesystem import LocalFileSystem
 from pacscore.settings import Settings
 from pacscore.store.journal import Journal, Position
+from pacscore.store.segments import LogFault
 
 FS = LocalFileSystem()
 SETTINGS = Settings(segment_bytes_max=64 << 10, spool_bytes_min=20_000, group_bytes_max=32 << 10)
@@ -161,6 +162,17 @@ def test_j6_retired_records_are_gone_and_their_space_is_freed(folder: Path) -> N
         assert len(segments(folder)) == 1
 
 
+def test_a_retired_record_is_not_found_even_while_its_segment_is_there(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal, Journal.open(folder, FS, SETTINGS, read_only=True) as reader:
+        large = journal.append(b"large", [bytes(30_000)])
+        journal.append(b"kept", [b"x"])
+        assert reader.read(large)[0] == b"large"
+        journal.retire([large])
+        for opened in (journal, reader):
+            with pytest.raises(NotFoundError):
+                opened.read(large)
+
+
 def test_b3_segment_numbers_are_not_used_twice(folder: Path) -> None:
     seen: set[Position] = set()
     for _ in range(5):
@@ -299,3 +311,107 @@ def test_a_stored_object_that_contains_a_journal_is_not_taken_for_records(folder
         journal.append(b"outer", [segment])
         journal.append(b"last", [b""])
         assert set(contents(journal)) == {b"inner", b"outer", b"last"}
+
+
+def test_j1_j2_whatever_byte_is_flipped_below_the_synced_offset_is_reported_and_nothing_else_is_lost(
+    folder: Path,
+) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        for number in range(12):
+            journal.append(b"%d" % number, [bytes([number]) * 150])
+    (path,) = segments(folder)
+    whole = path.read_bytes()
+    for offset in range(0, len(whole) - 64, 5):
+        damaged = bytearray(whole)
+        damaged[offset] ^= 0x40
+        path.write_bytes(damaged)
+        with Journal.open(folder, FS, SETTINGS) as journal:
+            reports: list[object] = []
+            found = {r.head: bytes(r.body) for r in journal.records(on_damage=reports.append)}
+            missing = 12 - len(found)
+            assert missing <= 1
+            assert all(body == bytes([int(head)]) * 150 for head, body in found.items())
+            assert bool(missing) <= bool(reports)
+            assert bool(list(journal.verify())) or damaged[offset] == 0x40
+            if missing:
+                with pytest.raises(DamagedError):
+                    list(journal.records())
+            assert path.read_bytes() == bytes(damaged)
+
+
+def test_j2_an_unacknowledged_tail_is_dropped_at_whatever_byte_it_is_cut(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        for number in range(4):
+            journal.append(b"%d" % number, [bytes([number]) * 150])
+        (path,) = segments(folder)
+        acknowledged = path.stat().st_size - 64  # All but the last mark.
+        journal.append_many((b"%d" % number, [bytes([number]) * 150]) for number in range(4, 7))
+        torn = path.read_bytes()[:-64]
+    for cut in [*range(acknowledged, len(torn), 5), len(torn)]:
+        for junk in (b"", bytes(40), b"\xff" * 40):
+            path.write_bytes(torn[:cut] + junk)
+            with Journal.open(folder, FS, SETTINGS) as journal:
+                heads = [int(head) for head in contents(journal)]
+                assert heads == list(range(len(heads)))
+                assert len(heads) >= 4
+            with Journal.open(folder, FS, SETTINGS) as journal:
+                assert journal.findings == ()
+                assert [int(head) for head in contents(journal)] == heads
+
+
+def test_j2_a_tail_with_valid_records_behind_a_torn_one_is_dropped_whole(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        journal.append(b"kept", [b"x"])
+        journal.append_many((b"%d" % number, [bytes(150)]) for number in range(3))
+        (path,) = segments(folder)
+        whole = path.read_bytes()[:-64]
+    first = whole.index(bytes(150))
+    path.write_bytes(whole[:first] + b"\x01" + whole[first + 1 :])
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        assert set(contents(journal)) == {b"kept"}
+        assert len(journal.findings) == 1
+        journal.append(b"next", [])
+        assert not list(journal.verify())
+
+
+def test_p2_a_spool_file_without_a_record_goes_unless_its_record_may_be_damaged(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        large = journal.append(b"large", [bytes(30_000)])
+        journal.append(b"behind", [b"x"])
+    orphan = folder / "01" / "spool" / ("ab" * 16)
+    orphan.write_bytes(b"half")
+    Journal.open(folder, FS, SETTINGS).close()
+    assert not orphan.exists()
+    (path,) = segments(folder)
+    whole = bytearray(path.read_bytes())
+    whole[int(large.split(":")[2]) + 20] ^= 1
+    path.write_bytes(whole)
+    orphan.write_bytes(b"half")
+    with Journal.open(folder, FS, SETTINGS):
+        assert len(list(orphan.parent.iterdir())) == 2
+
+
+def test_a_damaged_spool_file_is_reported(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        position = journal.append(b"large", [bytes(30_000)])
+        (path,) = (folder / "01" / "spool").iterdir()
+        path.write_bytes(bytes(29_999) + b"\x01")
+        with pytest.raises(DamagedError):
+            journal.read(position)
+        assert [finding.path for finding in journal.verify()] == [path]
+        path.unlink()
+        with pytest.raises(DamagedError):
+            list(journal.records())
+
+
+def test_s4_a_segment_without_any_frame_is_reported_and_left_alone(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        journal.append(b"x", [b"y"])
+    for content in (b"", bytes(500)):
+        (folder / "01" / "00000002.log").write_bytes(content)
+        with Journal.open(folder, FS, SETTINGS) as journal:
+            assert [finding.code for finding in journal.findings] == [LogFault.DAMAGED]
+            assert journal.append(b"z", []).startswith("01:3:")
+            assert [finding.code for finding in journal.verify()] == [LogFault.DAMAGED]
+        assert (folder / "01" / "00000002.log").read_bytes() == content
+        (folder / "01" / "00000003.log").unlink()

@@ -1,0 +1,232 @@
+"""Derived series: a computed volume becomes DICOM objects beside the images it was made from.
+
+D1  All or nothing: the objects are sealed and proven as one generation and become visible by one commit. A crash, a
+    full disk or a refusal leaves the archive as it was.
+D2  A source that the volume names must be in the archive: patient and study come from it, and are never left out
+    because it could not be found.
+D3  Memory holds the words of the volume once, and the headers of its objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from pacscore.archive.candidates import Candidate, candidate_of
+from pacscore.archive.derived_encoding import SourceImage
+from pacscore.archive.derived_headers import PET_IMAGE
+from pacscore.archive.derived_objects import (
+    DerivedSeries,
+    checked_text,
+    choose_class,
+    derivation_text,
+    next_series_number,
+    slice_header,
+    slice_references,
+)
+from pacscore.archive.derived_pixels import derive_pixels
+from pacscore.archive.derived_planes import SlicePlanes
+from pacscore.archive.instance import Instance
+from pacscore.archive.sealing import seal_series
+from pacscore.archive.series import Series
+from pacscore.archive.session import Session
+from pacscore.errors import AmbiguousError, InputError, NotFoundError, UnsupportedError
+from pacscore.geometry import StackGeometry
+from pacscore.imaging import Volume
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_SIDE_MAX = 65535
+_SOURCE_KEYWORDS = ("SOPClassUID", "SeriesNumber", "LossyImageCompression", "FrameOfReferenceUID")
+
+
+def store_derived(session: Session, volume: Volume, *, description: str) -> Series:
+    """Store a volume as a new series; see ``Archive.store_derived``.
+
+    Parameters
+    ----------
+    volume : Volume
+        ``(slices, rows, columns)``, monochrome, with an affine. The instances it names are its sources.
+    description : str
+        Series Description (0008,103E), at most 64 characters.
+
+    Raises
+    ------
+    GeometryError
+        The volume has no affine, or one that DICOM cannot say.
+    AmbiguousError
+        It has further axes; or several series hold its sources.
+    NotFoundError
+        A source is not in the archive.
+    InputError, UnsupportedError
+        Its values or its description cannot be stored as they are.
+    """
+    session.check_writable()
+    title = checked_text(description, "description", "LO")
+    _refuse_unfit(volume)
+    planes = SlicePlanes.of(volume.index_to_lps, len(volume))
+    session.refresh()
+    sources = find_sources(session, volume.sop_instance_uids)
+    series = _derived_series(session, volume, planes, title, sources)
+    candidates = _candidates(session, series, _headers_of(volume.sop_instance_uids, sources))
+    key = session.layout.series_key(series.study_instance_uid, series.series_instance_uid)
+    seal_series(session, [(key, candidates)])
+    return Series(session, session.catalog.series(series.series_instance_uid, series.study_instance_uid))
+
+
+def find_sources(session: Session, sop_instance_uids: Iterable[str]) -> Mapping[str, Instance]:
+    """The current version of each instance, by UID.
+
+    Where several series hold the same UIDs, the one that holds all of them is meant.
+
+    Raises
+    ------
+    NotFoundError
+        One is not in the archive.
+    AmbiguousError
+        Several series hold all of them, or some of them.
+    InputError
+        They are of several studies.
+    """
+    places: dict[str, set[tuple[str, str]]] = {}
+    for uid in dict.fromkeys(sop_instance_uids):
+        places[uid] = {(place.series_instance_uid, place.study_instance_uid) for place in session.catalog.lookup(uid)}
+        if not places[uid]:
+            raise _missing(uid)
+    if not places:
+        return {}
+    shared = set.intersection(*places.values())
+    chosen = {uid: shared or found for uid, found in places.items()}
+    if any(len(found) > 1 for found in chosen.values()):
+        raise AmbiguousError(
+            "Several series hold the sources of this volume, so its patient and study are not certain. Remove its "
+            "sop_instance_uids, or the doubled series.",
+            series=sorted({series for found in chosen.values() for series, _ in found}),
+        )
+    if len({study for found in chosen.values() for _, study in found}) > 1:
+        raise InputError("The sources of this volume are of several studies; a derived series belongs to one.")
+    opened = {place: _current(session, *place) for found in chosen.values() for place in found}
+    instances: dict[str, Instance] = {}
+    for uid, (place,) in chosen.items():
+        if uid not in opened[place]:
+            raise _missing(uid)
+        instances[uid] = opened[place][uid]
+    return instances
+
+
+def _current(session: Session, series_instance_uid: str, study_instance_uid: str) -> dict[str, Instance]:
+    series = Series(session, session.catalog.series(series_instance_uid, study_instance_uid))
+    return {instance.sop_instance_uid: instance for instance in series.instances}
+
+
+def _missing(uid: str) -> NotFoundError:
+    return NotFoundError(
+        f"Instance {uid}, a source of this volume, is not in the archive. Ingest the sources first, or remove the "
+        "volume's sop_instance_uids to store it without patient and study.",
+        uid=uid,
+    )
+
+
+def _refuse_unfit(volume: Volume) -> None:
+    if volume.axes:
+        names = ", ".join(axis.name for axis in volume.axes)
+        raise AmbiguousError(f"This stack has further axes: {names}. Store one volume of it, chosen with at().")
+    if not volume.is_monochrome:
+        raise UnsupportedError(
+            f"A derived series holds MONOCHROME1 or MONOCHROME2, not {volume.presentation.photometric}: (0028,0004).",
+            tag="00280004",
+        )
+    if 0 in volume.shape or max(volume.shape[1:]) > _SIDE_MAX:
+        raise InputError(
+            f"A slice has 1 to {_SIDE_MAX} rows and columns, and a volume a slice: this one is {volume.shape}.",
+            found=volume.shape,
+        )
+    if volume.rescale.unit:
+        checked_text(volume.rescale.unit, "unit of the values", "LO")
+
+
+def _derived_series(
+    session: Session, volume: Volume, planes: SlicePlanes, title: str, sources: Mapping[str, Instance]
+) -> DerivedSeries:
+    from pydicom.uid import generate_uid
+
+    documents = {uid: source.document(keywords=_SOURCE_KEYWORDS) for uid, source in sources.items()}
+    images = {uid: SourceImage(str(document["SOPClassUID"]), uid) for uid, document in documents.items()}
+    sop_class = choose_class(volume, [image.sop_class_uid for image in images.values()])
+    pixels = derive_pixels(volume, zero_intercept=sop_class == PET_IMAGE)
+    first: Mapping[str, Any] = next(iter(documents.values()), {})
+    studies = {source.series.study_instance_uid for source in sources.values()}
+    placed = volume.geometry.frame_of_reference_uid if isinstance(volume.geometry, StackGeometry) else ""
+    return DerivedSeries(
+        volume=volume,
+        pixels=pixels,
+        planes=planes,
+        description=title,
+        sop_class_uid=sop_class,
+        study_instance_uid=next(iter(studies), None) or str(generate_uid(prefix=None)),
+        series_instance_uid=str(generate_uid(prefix=None)),
+        # The slices share a coordinate system whether or not the source named it.
+        frame_of_reference_uid=placed or first.get("FrameOfReferenceUID") or str(generate_uid(prefix=None)),
+        series_number=next_series_number(first.get("SeriesNumber")),
+        is_lossy=any(document.get("LossyImageCompression") == "01" for document in documents.values()),
+        derivation=derivation_text(volume, pixels, title),
+        references=slice_references(images, volume.sop_instance_uids),
+        utc=datetime.now(UTC),
+    )
+
+
+def _headers_of(sop_instance_uids: Sequence[str], sources: Mapping[str, Instance]) -> Callable[[int], Dataset | None]:
+    """The source header of each slice, the last one kept: the frames of an enhanced object share it.
+
+    Sources of several series may differ in what a series shares: the first then speaks for all slices.
+    """
+    if not sources:
+        return lambda index: None
+    is_one_series = len({source.series.series_instance_uid for source in sources.values()}) == 1
+    kept: dict[str, Dataset] = {}
+
+    def header_of(index: int) -> Dataset:
+        uid = sop_instance_uids[index if is_one_series else 0]
+        if uid not in kept:
+            kept.clear()
+            kept[uid] = sources[uid].dataset()
+        return kept[uid]
+
+    return header_of
+
+
+def _candidates(session: Session, series: DerivedSeries, source_of: Callable[[int], Dataset | None]) -> list[Candidate]:
+    from pydicom.uid import generate_uid
+
+    candidates = []
+    for index, words in enumerate(series.pixels.words):
+        uid = str(generate_uid(prefix=None))
+        header = slice_header(series, index, source_of(index), sop_instance_uid=uid)
+        candidates.append(candidate_of(DerivedSource(header, words), session.settings).unloaded())
+    return candidates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DerivedSource:
+    """One object that is put together when it is read: its header, and its slice of the words."""
+
+    header: bytes
+    words: NDArray[Any]
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return len(self.header) + self.words.nbytes + self.words.nbytes % 2
+
+    def read(self) -> bytes:
+        """The whole object; pixel data of odd length is padded (PS3.5 8.1.1)."""
+        return b"".join((self.header, self.words.data.cast("B"), bytes(self.words.nbytes % 2)))
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes, at most as many as its header has: a scan needs no more."""
+        return self.header[:length]
