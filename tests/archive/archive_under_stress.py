@@ -31,6 +31,9 @@ SETTINGS = Settings(
     event_segment_bytes_max=1200,
 )
 
+LOSES_ALL = 2
+"""A seed of the twin's power cut that keeps nothing which is not synced."""
+
 _CATALOG = ("catalog.sqlite", "catalog.sqlite-wal")
 
 
@@ -99,6 +102,10 @@ class Twin(FailingFileSystem):
         """The process that died is started again."""
         self.is_dead = False
         self._crash_at = None
+
+    def crash_after(self, steps: int) -> None:
+        """End the process that many steps from now."""
+        self._crash_at = len(self.steps) + steps
 
     def cut_power(self, seed: int, archive: Path, catalogs: Sequence[dict[str, bytes]]) -> None:
         """A power cut, of which the catalog, not written through the seam, survives as one of these or not at all."""
