@@ -1,9 +1,11 @@
 """The project's figures: each a row that alternates the project and its peers in one run, once they agree.
 
-    python bench/figures.py [AREA | AREA.ROW …] [--list] [--quick] [--json FILE] [--data FOLDER] [--scratch FOLDER]
+    python bench/figures.py [AREA | AREA.ROW …] [--list] [--quick] [--json FILE] [--markdown FILE]
+                            [--data FOLDER] [--scratch FOLDER]
 
-Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed. A peer
-that is not installed is named, not passed over.
+Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed or a row
+fails. A peer that is not installed is named, not passed over. With --scratch made series and large catalogs are kept
+and used again; without it they are made in a temporary folder.
 """
 
 from __future__ import annotations
@@ -15,14 +17,24 @@ import platform
 import sys
 import tempfile
 import time
+import traceback
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "bench"), str(ROOT / "tools")]
 
-from rows import ROWS, Context, Figure, Missing  # noqa: E402  # The path is set above.
+from rows import ROWS, Context, Figure, Missing, Row  # noqa: E402  # The path is set above.
 
 AREAS = ("core",)
+_BASE = ("numpy", "numba", "zarr", "numcodecs", "sqlalchemy", "pydicom", "imagecodecs")
+
+
+def data_folder() -> Path:
+    """``PACSCORE_TEST_DATA``, else ``shared/data`` beside the checkout or beside its folder."""
+    named = os.environ.get("PACSCORE_TEST_DATA")
+    places = [Path(named)] if named else [parent / "shared" / "data" for parent in (ROOT.parent, ROOT.parent.parent)]
+    return next((place for place in places if place.is_dir()), places[0])
 
 
 def load_rows() -> None:
@@ -35,23 +47,86 @@ def chosen(names: list[str]) -> list[str]:
     """The rows that the words name, in their order."""
     if not names:
         return list(ROWS)
-    found = [row for row in ROWS if any(row == name or row.startswith(name + ".") for name in names)]
-    missing = [name for name in names if not any(row == name or row.startswith(name + ".") for row in ROWS)]
+    missing = [name for name in names if not any(_names(name, row) for row in ROWS)]
     if missing:
         sys.exit(f"no row or area {', '.join(missing)}; --list shows them")
-    return found
+    return [row for row in ROWS if any(_names(name, row) for name in names)]
+
+
+def _names(name: str, row: str) -> bool:
+    return row == name or row.startswith(name + ".")
 
 
 def show(figure: Figure) -> None:
     """One row, on a line or two."""
-    peers = ", ".join(f"{name} {version}" for name, version in figure.peers.items())
     print(
-        f"{figure.verdict:6}  {figure.row:24} {figure.value_text:>26}   "
-        f"must {figure.must_text:<10} aim {figure.aim_text:<10} {peers}"
+        f"{figure.verdict:6}  {figure.row:30} {figure.value_text:>26}   "
+        f"must {figure.must_text:<10} aim {figure.aim_text:<10} {figure.peers_text}"
     )
     if figure.detail:
         print(f"        {figure.detail}")
     sys.stdout.flush()
+
+
+def machine() -> str:
+    """Where and with what this was measured."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass  # Not Linux: the short name does.
+    packages = ", ".join(f"{name} {version(name)}" for name in _BASE)
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {cpu}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, {packages}"
+    )
+
+
+def markdown(figures: list[Figure], absent: dict[str, str], heading: str) -> str:
+    """The results as a page."""
+    lines = [
+        "# Results",
+        "",
+        "Made by `python bench/figures.py --markdown bench/RESULTS.md`. Values are medians, with quartiles in "
+        "brackets; page cache warm, kernels compiled before. Rows ending in `-real` are measured on the largest real "
+        "CT series of the test data (90 × 511 × 511), their namesakes on 208 × 512 × 512 made from its pixels, rows "
+        "ending in `-scanner` on headers of 90 elements as a scanner wrote them.",
+        "",
+        heading,
+        "",
+        "| row | what | value | must | aim | verdict | n | peers | remark |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {each.row} | {each.what} | {each.value_text} | {each.must_text} | {each.aim_text} | "
+        f"{'**missed**' if each.verdict == 'MISSED' else each.verdict} | {each.rounds} | {each.peers_text} | "
+        f"{each.detail} |"
+        for each in figures
+    ]
+    lines += [f"| {name} | | not measured | | | | | | {reason} |" for name, reason in absent.items()]
+    return "\n".join(lines) + "\n"
+
+
+def measure(rows: list[Row], context: Context) -> tuple[list[Figure], dict[str, str], list[str]]:
+    """Measure rows one by one: the figures, what is absent with its reason, and what failed."""
+    figures: list[Figure] = []
+    absent: dict[str, str] = {}
+    failed: list[str] = []
+    for row in rows:
+        try:
+            figure = row.measure(context)
+        except Missing as missing:
+            absent[row.name] = str(missing)
+            print(f"absent  {row.name:30} {missing}", flush=True)
+        except Exception:  # The outer edge: the other rows are measured all the same.
+            absent[row.name] = "failed: see the log of the run"
+            failed.append(row.name)
+            print(f"FAILED  {row.name:30}\n{traceback.format_exc()}", flush=True)
+        else:
+            figures.append(figure)
+            show(figure)
+    return figures, absent, failed
 
 
 def main() -> int:
@@ -61,37 +136,36 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few rounds: for looking whether a row runs")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("PACSCORE_TEST_DATA", ROOT.parent / "shared" / "data"))
-    )
-    parser.add_argument("--scratch", type=Path, help="folder for archives and made series; kept")
+    parser.add_argument("--markdown", type=Path, metavar="FILE")
+    parser.add_argument("--data", type=Path, default=data_folder(), help="the test data; default as for the tests")
+    parser.add_argument("--scratch", type=Path, help="folder for archives, made series and catalogs; kept")
     arguments = parser.parse_args()
     load_rows()
-    rows = chosen(arguments.names)
+    rows = [ROWS[name] for name in chosen(arguments.names)]
     if arguments.list:
-        for name in rows:
-            print(f"{name:36} must {ROWS[name].must_text:<10} aim {ROWS[name].aim_text:<10} {ROWS[name].what}")
+        for row in rows:
+            print(f"{row.name:30} must {row.must_text:<10} aim {row.aim_text:<10} {row.what}")
         return 0
-    print(
-        f"{time.strftime('%Y-%m-%d')}  {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}"
-    )
-    figures: list[Figure] = []
+    os.environ["PYTHONPATH"] = str(ROOT)  # Processes that rows start measure this tree too.
+    load = os.getloadavg()[0]
+    print(machine(), f"load before {load:.1f}", sep="\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="pacscore-figures-") as temporary:
         context = Context(arguments.data, arguments.scratch or Path(temporary), arguments.quick)
         context.scratch.mkdir(parents=True, exist_ok=True)
-        for name in rows:
-            try:
-                figure = ROWS[name].measure(context)
-            except Missing as missing:
-                print(f"absent  {name:32} {missing}")
-                continue
-            figures.append(figure)
-            show(figure)
+        figures, absent, failed = measure(rows, context)
+    heading = (
+        f"{machine()}; load {load:.1f} before, {os.getloadavg()[0]:.1f} after{', quick' if context.quick else ''}."
+    )
     if arguments.json:
-        arguments.json.write_text(json.dumps([figure.as_dict() for figure in figures], indent=2) + "\n")
+        record = {"machine": heading, "absent": absent, "figures": [figure.as_dict() for figure in figures]}
+        arguments.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    if arguments.markdown:
+        arguments.markdown.write_text(markdown(figures, absent, heading), "utf-8")
     missed = [figure.row for figure in figures if figure.verdict == "MISSED"]
     print(f"{len(figures)} rows, {len(missed)} musts missed{': ' + ', '.join(missed) if missed else ''}")
-    return 1 if missed else 0
+    if absent:
+        print(f"{len(absent)} not measured: {', '.join(absent)}")
+    return 1 if missed or failed else 0
 
 
 if __name__ == "__main__":

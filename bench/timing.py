@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -15,6 +15,11 @@ class Timed:
 
     seconds: Mapping[str, list[float]]
 
+    @property
+    def rounds(self) -> int:
+        """How many rounds counted."""
+        return len(next(iter(self.seconds.values())))
+
     def median(self, name: str) -> float:
         """Seconds."""
         return statistics.median(self.seconds[name])
@@ -23,16 +28,31 @@ class Timed:
         """How many times ``fast`` is faster than ``slow``: median, lower and upper quartile over the rounds."""
         return spread([a / b for a, b in zip(self.seconds[slow], self.seconds[fast], strict=True)])
 
-    def fastest(self, *names: str) -> str:
+    def fastest(self, names: Sequence[str]) -> str:
         """Which of the names has the smallest median."""
         return min(names, key=self.median)
 
 
-def spread(values: list[float]) -> tuple[float, float, float]:
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
     """Median, lower and upper quartile."""
+    if len(values) == 1:
+        return values[0], values[0], values[0]
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return middle, low, high
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that ``share`` of all values do not exceed."""
     ordered = sorted(values)
-    quartiles = statistics.quantiles(ordered, n=4) if len(ordered) > 1 else [ordered[0]] * 3
-    return statistics.median(ordered), quartiles[0], quartiles[2]
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def seconds_of(function: Callable[[], object]) -> float:
+    """How long one call takes."""
+    gc.collect()
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
 
 
 def alternate(
@@ -53,10 +73,13 @@ def alternate(
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
             before()
-            gc.collect()
-            start = time.perf_counter()
-            functions[name]()
-            elapsed = time.perf_counter() - start
+            elapsed = seconds_of(functions[name])
             if number >= warm:
                 seconds[name].append(elapsed)
     return Timed(seconds)
+
+
+def best_of(variants: Mapping[str, Callable[[], object]], *, rounds: int = 4) -> str:
+    """Which variant of one peer is the fastest, by its median after one call not counted."""
+    timed = alternate(variants, rounds=rounds, warm=1)
+    return timed.fastest(list(variants))

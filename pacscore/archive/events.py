@@ -1,16 +1,77 @@
-"""What happened, for those who follow: replication, notification, a larger system."""
+"""What happened, for those who follow: replication, notification, a larger system.
+
+A position is one opaque text over the event log and each writer's journal, which count on their own so that receiving
+needs one sync and not two. It names places in storage, so it survives a rebuild of the catalog, and has at most one
+part per writer slot.
+
+Per series the order is kept: in each round the log is read before the journals, and of those only what is not laid
+out yet. An event may come again (a record that was copied forward); none is left out.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pacscore.archive.session import Session
+from pacscore.errors import InputError
 from pacscore.store.events import EventPosition
+from pacscore.store.positions import Position, place_of
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a follower has come: in the event log, and in the journal of each writer slot."""
+
+    log: str | None = None
+    journals: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, token: str | None) -> _Place:
+        if token is None:
+            return cls()
+        try:
+            value = json.loads(base64.urlsafe_b64decode(token.encode("ascii")))
+            return cls(value["log"], dict(value["journals"]))
+        except (binascii.Error, ValueError, KeyError, TypeError) as error:
+            raise InputError("This is not a position that events() gave: take one from an event.") from error
+
+    def token(self) -> str:
+        text = json.dumps({"log": self.log, "journals": self.journals}, separators=(",", ":"), sort_keys=True)
+        return base64.urlsafe_b64encode(text.encode()).decode("ascii")
 
 
 def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, Any]]:
-    """Events behind a position, oldest first, each with its own ``position``."""
-    for event in session.events.read(after=None if after is None else EventPosition(after)):
-        yield {"position": str(event.position), **json.loads(event.payload)}
+    """Events behind a position, oldest first, each with its own ``position``.
+
+    ``kind`` is ``commit`` (series became a new generation) or ``received`` (one object is durable and findable).
+
+    Raises
+    ------
+    InputError
+        ``after`` is no position.
+    """
+    session.refresh()
+    place = _Place.of(after)
+    for event in session.events.read(after=None if place.log is None else EventPosition(place.log)):
+        place.log = str(event.position)
+        yield {"position": place.token(), **json.loads(event.payload)}
+    waiting = session.catalog.journal_positions()
+    for record in session.journal.records(after=[Position(position) for position in place.journals.values()]):
+        place.journals[str(place_of(record.position).slot)] = str(record.position)
+        if record.position not in waiting:
+            continue
+        head = json.loads(record.head)
+        yield {
+            "position": place.token(),
+            "kind": "received",
+            "key": head["key"],
+            "study_instance_uid": head["study"],
+            "series_instance_uid": head["series"],
+            "sop_instance_uid": head["sop"],
+            "version": head["version"],
+        }

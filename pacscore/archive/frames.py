@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.archive.candidates import Candidate
-from pacscore.archive.planning import describe
+from pacscore.archive.planning import describe, pixel_tag
 from pacscore.archive.records import StackRecord
 from pacscore.archive.sources import SealedSource
 from pacscore.dicom.attributes import Header
@@ -82,6 +82,8 @@ class _Remembered:
             if number in self._kept:
                 return self._kept[number]
         value = self._function(number)
+        if value.scan.inflated is not None:  # A whole data set in memory: not to be kept by the hundred.
+            return value
         with self._lock:
             self._kept[number] = value
             while len(self._kept) > _KEPT:
@@ -104,7 +106,8 @@ class WaitingFrames:
         compressed = self.compressed(ordinal, frame_index)
         if compressed is not None:
             return decode_frame(compressed, pixels.description, syntax, settings=self._settings)
-        assert place is not None
+        if place is None:
+            return _deflated_frame(pixels, frame_index)
         value = memoryview(self._candidates[ordinal].source.read())[place.offset : place.offset + place.length]
         return read_native_frame(value, frame_index, pixels.description, transfer_syntax_uid=syntax, vr=place.vr)
 
@@ -145,8 +148,10 @@ class SealedFrames:
             return decode_frame(compressed, pixels.description, syntax, settings=self._settings)
         if treatment is Treatment.ARRAY:
             return self._from_array(ordinal, frame_index)
-        value = generation.pixel_bytes(ordinal)
         place = pixels.scan.pixels
+        if place is None:
+            return _deflated_frame(pixels, frame_index)
+        value = generation.pixel_bytes(ordinal)
         return read_native_frame(
             value, frame_index, pixels.description, transfer_syntax_uid=syntax, vr=place.vr if place else 0
         )
@@ -204,11 +209,12 @@ def describe_header(candidate: Candidate, settings: Settings) -> Pixels | None:
     loaded = candidate.loaded(settings)
     assert loaded.scan is not None
     assert loaded.header is not None
-    if loaded.scan.pixels is None:
+    tag = pixel_tag(loaded.scan)
+    if tag is None:
         return None
     header = Header(loaded.header, loaded.scan)
     try:
-        description = describe_pixels(header.get, loaded.transfer_syntax_uid, loaded.scan.pixels.tag)
+        description = describe_pixels(header.get, loaded.transfer_syntax_uid, tag)
     except InputError:
         return None
     return None if description is None else Pixels(header, loaded.scan, description)
@@ -264,6 +270,21 @@ class FrameSource:
                 targets[place] = self._frames.frame(ordinal, frame_index)[inside]
 
         run_tiles(decode, len(flat))
+
+
+def _deflated_frame(pixels: Pixels, frame_index: int) -> NDArray[Any]:
+    """A frame of a deflated data set, whose pixel value is the last element of the inflated one."""
+    inflated, elements = pixels.scan.inflated, pixels.scan.elements
+    assert inflated is not None
+    offset, length = int(elements.offset[-1]), int(elements.length[-1])
+    value = memoryview(inflated)[offset : offset + length]
+    return read_native_frame(
+        value,
+        frame_index,
+        pixels.description,
+        transfer_syntax_uid=pixels.transfer_syntax_uid,
+        vr=int(elements.vr[-1]),
+    )
 
 
 def _no_frames(uid: str) -> NotFoundError:

@@ -1,13 +1,15 @@
 """The folder of an archive: its parts, its identity, its format version.
 
 L1  Folder names come from keys we make, never from UIDs or other outside text.
-L2  ``pacscore.toml`` is the first thing published and never changes; a folder without it is no archive.
+L2  ``pacscore.toml`` is the first thing published and never changes; a folder without it is no archive, and one that
+    holds nothing but our empty folders is a creation that was interrupted: it can be done again.
 L3  An archive of a newer format is refused with the version it needs; nothing in it is touched.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import sys
 import tomllib
@@ -15,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacscore.errors import FormatVersionError, InputError, NotFoundError, UnsupportedError
-from pacscore.filesystem import FileSystem
+from pacscore.filesystem import PENDING_PREFIX, FileSystem
 from pacscore.version import FORMAT_VERSION, __version__
 
 IDENTITY_FILE = "pacscore.toml"
+
+_FOLDERS = ("events", "journal", "staging", "quarantine", "series", "packs")
+_GENERATION = re.compile(r"series/[0-9a-f]{2}/[0-9a-f]{32}/[0-9a-f]{16}\.zip|packs/[0-9a-f]{16}\.zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,19 @@ class Layout:
         """A locator for a new pack of small series."""
         return f"packs/{secrets.token_hex(8)}.zip"
 
+    @staticmethod
+    def is_generation(locator: str) -> bool:
+        """Whether a text is a whole locator of a generation or pack.
+
+        Examples
+        --------
+        >>> Layout.is_generation("packs/00112233aabbccdd.zip")
+        True
+        >>> Layout.is_generation("packs/00112233")
+        False
+        """
+        return _GENERATION.fullmatch(locator) is not None
+
 
 def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layout:
     """Make the folders of a new, empty archive.
@@ -101,14 +119,17 @@ def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layou
         This platform's locks and syncs do not keep promise 1.
     """
     refuse_unsafe_platform()
-    if root.exists() and any(root.iterdir()):
+    if root.exists() and not root.is_dir():
+        raise InputError("there is a file of that name: choose a new or empty folder.", path=str(root))
+    if root.exists() and not _is_unfinished(root):
         what = "an archive already" if (root / IDENTITY_FILE).exists() else "not empty"
         raise InputError(f"the folder is {what}: choose a new or empty one for a new archive.", path=str(root))
     layout = Layout(root, secrets.token_hex(16), strategy, FORMAT_VERSION)
-    if not root.exists():
-        _make_with_parents(root, filesystem)
-    for folder in ("events", "journal", "staging", "quarantine", "series", "packs"):
-        filesystem.make_folder(root / folder)
+    _make_with_parents(root, filesystem)
+    for pending in root.glob(f"{PENDING_PREFIX}*"):
+        filesystem.remove(pending)
+    for folder in _FOLDERS:
+        filesystem.make_folder(root / folder, exist_ok=True)
     filesystem.sync_folder(root)
     text = (
         "# A pacscore archive. docs/format.md of the project says how to read it with common libraries alone.\n"
@@ -121,12 +142,21 @@ def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layou
     return layout
 
 
+def _is_unfinished(root: Path) -> bool:
+    """Whether a folder is empty, or as an interrupted creation leaves it."""
+    return all(
+        entry.name.startswith(PENDING_PREFIX)
+        or (entry.name in _FOLDERS and entry.is_dir() and not any(entry.iterdir()))
+        for entry in root.iterdir()
+    )
+
+
 def _make_with_parents(folder: Path, filesystem: FileSystem) -> None:
-    missing = [folder]
+    missing = [folder]  # Even if it is there: whoever made it may have died before its name was synced.
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
     for each in reversed(missing):
-        filesystem.make_folder(each)
+        filesystem.make_folder(each, exist_ok=True)
         filesystem.sync_folder(each.parent)
 
 
@@ -141,26 +171,32 @@ def read_layout(root: Path) -> Layout:
         A newer pacscore wrote it, or ``pacscore.toml`` cannot be read.
     """
     try:
-        text = (root / IDENTITY_FILE).read_text("utf-8")
+        content = (root / IDENTITY_FILE).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(
             f"no archive there: {IDENTITY_FILE} is missing. Check the path, or make one with `pacscore create`.",
             path=str(root),
         ) from error
     try:
-        table = tomllib.loads(text)
-        version, identity, strategy = int(table["format"]), str(table["id"]), str(table["strategy"])
-    except (tomllib.TOMLDecodeError, KeyError, ValueError) as error:
+        table = tomllib.loads(content.decode())
+        version = int(table["format"])
+        _refuse_newer(version, str(table.get("created_by", "a newer pacscore")))
+        return Layout(root, str(table["id"]), str(table["strategy"]), version)
+    except (KeyError, TypeError, ValueError) as error:
         raise FormatVersionError(
             f"{IDENTITY_FILE} cannot be understood: restore it from a backup.", path=str(root)
         ) from error
+
+
+def _refuse_newer(version: int, created_by: str) -> None:
+    """A newer format may name all else in another way, so this comes before anything else is read."""
     if version > FORMAT_VERSION:
         raise FormatVersionError(
-            f"the archive has format {version}, this pacscore reads up to {FORMAT_VERSION}: install a newer pacscore.",
+            f"the archive has format {version}, this pacscore reads up to {FORMAT_VERSION}. It was made by "
+            f"{created_by}: install that version or a newer one.",
             expected=FORMAT_VERSION,
             found=version,
         )
-    return Layout(root, identity, strategy, version)
 
 
 def refuse_unsafe_platform() -> None:

@@ -15,7 +15,7 @@ def rebuild_catalog(session: Session, progress: Progress) -> RebuildReport:
     progress("rebuilding", 0, 1)
     session.renew_catalog()
     session.follow()
-    session.follow_journal()
+    session.follow_journal(adopt_all=True)
     progress("rebuilding", 1, 1)
     counts = session.catalog.counts()
     return RebuildReport(counts.series, counts.instances, time.perf_counter() - start)

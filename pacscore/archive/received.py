@@ -16,6 +16,9 @@ def journal_head(candidate: Candidate, key: str) -> dict[str, Any]:
     assert candidate.sha256 is not None
     return {
         "key": key,
+        "study": candidate.study_instance_uid,
+        "series": candidate.series_instance_uid,
+        "sop": candidate.sop_instance_uid,
         "syntax": candidate.transfer_syntax_uid,
         "sha256": candidate.sha256.hex(),
         "version": candidate.version,

@@ -1,50 +1,90 @@
 """Recovery: opening for writing always runs it, and twice equals once.
 
-The steps: follow the event log with the catalog; collect the staging folders of sessions that are gone; commit forward
-what they published and did not commit; bring the catalog's rows of received objects in line with the journal.
+The steps: follow the event log with the catalog; look into the staging folders of sessions that are gone, and commit
+forward what they published and did not commit; bring the catalog's rows of received objects in line with the journal;
+remove what was half published in quarantine. It may itself be interrupted after any of them.
 """
 
 from __future__ import annotations
 
-from pacscore.archive.sealing import seal_series
-from pacscore.archive.session import Session, commits_of
+from pathlib import Path
+
+from pacscore.archive.candidates import Candidate
+from pacscore.archive.commits import commits_of
+from pacscore.archive.layout import Layout
+from pacscore.archive.quarantine import collect_pending, quarantine_file
+from pacscore.archive.sealing import Part, commit, seal_series
+from pacscore.archive.session import Session
 from pacscore.archive.sources import SealedSource
+from pacscore.errors import NotFoundError, PacscoreError
 from pacscore.store.generation import Generation
 from pacscore.store.verify import series_prefixes
 
 
 def recover(session: Session) -> None:
     """Bring everything in line with the event log and the journal."""
-    session.follow()
-    for target in session.staging.collect():
-        _commit_forward(session, target)
+    try:
+        session.follow()
+    except NotFoundError:  # The catalog has followed another log than this: it was copied, or put back, without it.
+        session.renew_catalog()
+        session.follow()
+    session.staging.collect(lambda target, folder: _commit_forward(session, target, folder))
     session.follow_journal()
+    collect_pending(session.layout.quarantine, filesystem=session.filesystem)
 
 
-def _commit_forward(session: Session, target: str) -> None:
+def _commit_forward(session: Session, target: str, folder: Path) -> None:
     """Take in a file that was published by a session that died before its event: proven again, never deleted.
 
-    Its objects are sealed anew on the heads as they are now: what is there already is recognised by its hash.
+    As it is, if the heads are still those it was made on. Else its objects are sealed anew on the heads as they are
+    now, where what is there already is recognised by its hash; then the file holds nothing that is not elsewhere, and
+    goes with its session's folder.
     """
     path = session.layout.root / target
-    if not target or not path.exists() or _is_committed(session, target):
+    if not Layout.is_generation(target) or not path.exists() or _is_committed(session, target):
+        return  # A note that was being written, or a file that was never published, or one that was committed.
+    session.filesystem.sync_folder(path.parent)  # The session may have died before it did.
+    try:
+        generations = [Generation.open(path, prefix=p, settings=session.settings) for p in series_prefixes(path)]
+        damage = [finding.message for generation in generations for finding in generation.verify()]
+    except PacscoreError as error:
+        damage = [error.message]
+    if damage:
+        reason = f"a generation that was published and not committed is damaged: {damage[0]}"
+        quarantine_file(session.layout.quarantine, path, reason, filesystem=session.filesystem)
         return
-    groups = []
-    for prefix in series_prefixes(path):
-        generation = Generation.open(path, prefix=prefix, settings=session.settings)
-        if any(True for _ in generation.verify()):
-            continue  # Not whole: it was never acknowledged, and its sources were not retired.
-        manifest = generation.manifest
-        groups.append(
-            (manifest.key, [SealedSource(generation, ordinal).candidate() for ordinal in range(manifest.object_count)])
-        )
-    if groups:
-        seal_series(session, groups)
-    # Its objects are in the archive now, or never were acknowledged: the file itself is work left over.
-    session.filesystem.rename(path, session.layout.staging / path.name)
-    session.filesystem.sync_folder(path.parent)
-    session.filesystem.remove(session.layout.staging / path.name)
+    if not _commit_as_is(session, target, generations):
+        seal_series(session, [(each.manifest.key, _candidates(each)) for each in generations])
+        session.filesystem.rename(path, folder / path.name)
+        session.filesystem.sync_folder(folder)
+        session.filesystem.sync_folder(path.parent)
 
 
 def _is_committed(session: Session, target: str) -> bool:
     return any(commit.file == target for event in session.events.read() for commit in commits_of(event))
+
+
+def _commit_as_is(session: Session, target: str, generations: list[Generation]) -> bool:
+    snapshot = session.catalog_position()
+    manifests = [generation.manifest for generation in generations]
+    if any(session.catalog_generation(each.key) != each.parent for each in manifests):
+        return False
+    parts = [
+        Part(
+            each.key,
+            generation.prefix,
+            each.parent,
+            each.object_count,
+            each.study_instance_uid,
+            each.series_instance_uid,
+        )
+        for generation, each in zip(generations, manifests, strict=True)
+    ]
+    if not commit(session, target, parts, snapshot, lambda: None):
+        return False
+    session.follow()
+    return True
+
+
+def _candidates(generation: Generation) -> list[Candidate]:
+    return [SealedSource(generation, ordinal).candidate() for ordinal in range(generation.manifest.object_count)]

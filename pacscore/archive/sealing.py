@@ -6,7 +6,7 @@ and proves), publish and commit in one turn of the event log's lock, follow with
 E1  No lock is held while encoding. The commit compares: if the head of a series is no longer the parent that the plan
     was made on, nothing is published and the series is gathered anew on the new head.
 E2  A file is renamed into place only inside that turn, so a published file without an event can only come from a crash
-    between the two; recovery commits it forward.
+    between the two; recovery commits it forward. The folders above it are durable before.
 E3  An object is a duplicate when data set and transfer syntax are equal; the same UID with another data set becomes a
     further version and the first stays current; an equal data set with another preamble or file meta keeps that too.
 """
@@ -15,13 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from pacscore.archive.candidates import Candidate
+from pacscore.archive.commits import commits_of
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
-from pacscore.archive.session import Session, commits_of
+from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
 from pacscore.store.events import Event, EventPosition
@@ -105,12 +107,24 @@ def seal_series(
             return Sealed(tuple(done), stored, tuple(files))
         plans = [_plan(session, each, chosen) for each in working]
         target = session.layout.new_generation(working[0].key) if len(working) == 1 else session.layout.new_pack()
+        _make_folders(session, (session.layout.root / target).parent)
         with session.staging.place(target, session.layout.root / target) as staging:
             staged = stage_generation(
                 [(plan, _Objects(ordered)) for plan, ordered in plans], staging, session.filesystem, session.settings
             )
             _check_hashes(staged, plans)
-            committed = _commit(session, staged, [plan for plan, _ in plans], target, snapshot)
+            parts = [
+                Part(
+                    plan.key,
+                    series.prefix,
+                    plan.parent,
+                    len(plan.objects),
+                    plan.study_instance_uid,
+                    plan.series_instance_uid,
+                )
+                for series, (plan, _) in zip(staged.series, plans, strict=True)
+            ]
+            committed = commit(session, target, parts, snapshot, partial(_publish, session, staged, target))
         retired = {position for each in working for position in each.retired} if committed else set()
         session.taken_over |= retired
         session.follow()
@@ -134,14 +148,14 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
             _keep(gathered, known, SealedSource(head, ordinal).candidate())
     for row in session.catalog.received(key):
         try:
-            waiting = JournalSource(session.journal, row.position).candidate(row, session.settings)
+            waiting = JournalSource(session, row).candidate()
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)
         others = known.get(row.sop_instance_uid, [])
         equal = _find_equal(waiting, others)
         if equal is None or not _same_envelope(waiting, others):
-            _keep(gathered, known, waiting)
+            _keep(gathered, known, _ranked(waiting, others, equal))
     for candidate in candidates:
         _decide(gathered, known, candidate)
     return gathered
@@ -170,6 +184,19 @@ def _decide(gathered: Gathered, known: dict[str, list[Candidate]], candidate: Ca
     if not _same_envelope(hashed, others):
         gathered.fresh.append(hashed)
         _keep(gathered, known, replace(hashed, version=equal.version, current=False))
+
+
+def _ranked(waiting: Candidate, others: Sequence[Candidate], equal: Candidate | None) -> Candidate:
+    """A received object as the version it is among those that are there.
+
+    Two processes that take different objects of one UID at the same time, one by sealing, cannot see each other's.
+    What was committed first stays current.
+    """
+    if equal is not None:
+        return replace(waiting, version=equal.version, current=waiting.current and not equal.current)
+    if any(each.version == waiting.version for each in others):
+        return replace(waiting, version=max(each.version for each in others) + 1, current=False)
+    return waiting
 
 
 def _same_envelope(candidate: Candidate, others: Sequence[Candidate]) -> bool:
@@ -242,39 +269,61 @@ def _check_hashes(staged: StagedGeneration, plans: Sequence[tuple[SeriesPlan, li
                 )
 
 
-def _commit(
-    session: Session, staged: StagedGeneration, plans: Sequence[SeriesPlan], target: str, snapshot: EventPosition | None
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One series of a file that is to be committed."""
+
+    key: str
+    prefix: str
+    parent: str | None
+    objects: int
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+def commit(
+    session: Session,
+    target: str,
+    parts: Sequence[Part],
+    snapshot: EventPosition | None,
+    publish: Callable[[], None],
 ) -> bool:
-    """Publish and commit if every head is still where the plans found it (E1); say whether they were."""
-    parts = [
-        {"key": series.key, "prefix": series.prefix, "parent": plan.parent, "objects": len(plan.objects)}
-        for series, plan in zip(staged.series, plans, strict=True)
-    ]
-    event = json.dumps({"kind": "commit", "file": target, "series": parts}, separators=(",", ":")).encode()
-    parents = {plan.key: plan.parent for plan in plans}
-    path = session.layout.root / target
+    """Publish and commit if every head is still where the parts say it was (E1); say whether they were.
+
+    ``snapshot`` is a position in the event log at which the heads were so; ``publish`` is called in the log's turn.
+    """
+    event = {"kind": "commit", "file": target, "series": [asdict(part) for part in parts]}
 
     def publish_if_current(events: Sequence[Event]) -> bool:
         moved = {commit.key: commit.locator for event in events for commit in commits_of(event)}
-        if any(moved[key] != parent for key, parent in parents.items() if key in moved):
+        if any(moved[part.key] != part.parent for part in parts if part.key in moved):
             return False
-        _make_folders(session, path.parent)
-        session.filesystem.rename(Path(staged.path), path)
-        session.filesystem.sync_folder(path.parent)
+        publish()
         return True
 
     try:
-        session.events.append(publish_if_current, event, after=snapshot)
+        session.events.append(publish_if_current, json.dumps(event, separators=(",", ":")).encode(), after=snapshot)
     except ChangedError:
         return False
     return True
 
 
+def _publish(session: Session, staged: StagedGeneration, target: str) -> None:
+    path = session.layout.root / target
+    session.filesystem.rename(Path(staged.path), path)
+    session.filesystem.sync_folder(path.parent)
+
+
 def _make_folders(session: Session, folder: Path) -> None:
+    """Make a folder below the archive's root durably, those above it included.
+
+    One that is there already may have been made by a process that died before it synced its name.
+    """
     missing = []
-    while not folder.exists():
+    while folder not in session.durable_folders:
         missing.append(folder)
         folder = folder.parent
     for each in reversed(missing):
         session.filesystem.make_folder(each, exist_ok=True)
         session.filesystem.sync_folder(each.parent)
+        session.durable_folders.add(each)

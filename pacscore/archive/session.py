@@ -4,72 +4,44 @@ H1  The head of a series is the generation that the last committed event names. 
     writer that finds its head moved seals anew on the new one.
 H2  Applying an event twice equals applying it once, so following the log needs no memory of its own.
 H3  Opening for writing recovers; opening for reading takes no lock and writes nothing.
+H4  A forked child goes on with an open session: it has locks, a staging folder and a journal slot of its own.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
+from pacscore.archive.commits import Commit, commits_of, series_row
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
-from pacscore.archive.records import SeriesRecord
 from pacscore.archive.staging import Staging
 from pacscore.archive.turns import Receiving
-from pacscore.catalog import Catalog, InstanceColumns, ReceivedRow, SeriesRow
-from pacscore.errors import FormatVersionError, NotFoundError, ReadOnlyError
+from pacscore.catalog import Catalog, ReceivedRow
+from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, ReadOnlyError, RetryError
 from pacscore.filesystem import FileSystem
 from pacscore.settings import Settings
 from pacscore.store.events import Event, EventLog, EventPosition
 from pacscore.store.generation import Generation
 from pacscore.store.journal import Journal
 from pacscore.store.manifest import Manifest
-from pacscore.store.positions import Position
+from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
 _EVENTS = "events"
 _APPLY_BATCH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One series' part of a commit event.
-
-    Attributes
-    ----------
-    file : str
-        The generation's file, relative to the archive.
-    prefix : str
-        Where in the file the series lies: "" for a file of its own, ``<key>/`` in a pack.
-    parent : str or None
-        The locator of the generation that this one replaces.
-    """
-
-    key: str
-    file: str
-    prefix: str
-    parent: str | None
-
-    @property
-    def locator(self) -> str:
-        """File and prefix as one text: what the catalog holds."""
-        return f"{self.file}#{self.prefix}" if self.prefix else self.file
-
-
-def commits_of(event: Event) -> list[Commit]:
-    """The commits that an event holds, none for events of another kind."""
-    value = json.loads(event.payload)
-    if value["kind"] != "commit":
-        return []
-    return [Commit(part["key"], value["file"], part["prefix"], part["parent"]) for part in value["series"]]
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+_parents_private: list[tempfile.TemporaryDirectory[str] | None] = []  # Kept: let go, it would remove itself.
 
 
 class Session:
@@ -85,27 +57,59 @@ class Session:
         """Of series with received objects, generation and count when their geometry was last judged."""
         self.taken_over: set[str] = set()
         """Journal positions that a seal of this session has laid out: known without comparing."""
+        self.durable_folders = {layout.root, layout.root / "series", layout.root / "packs"}
+        """Folders whose names this session knows to be on the disk."""
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
-        self.events = EventLog.open(layout.events, filesystem, settings, read_only=read_only)
-        self.journal = Journal.open(layout.journal, filesystem, settings, read_only=read_only)
-        self.catalog = self._open_catalog()
-        self.staging = Staging(layout.staging, filesystem)
+        self._process = os.getpid()
+        self._open_parts = ExitStack()
+        with ExitStack() as opening:  # What is open already closes again where a later part does not open.
+            opening.callback(self._close_private)
+            opening.callback(self._close_generations)
+            self.events = opening.enter_context(EventLog.open(layout.events, filesystem, settings, read_only=read_only))
+            self.journal = opening.enter_context(
+                Journal.open(layout.journal, filesystem, settings, read_only=read_only)
+            )
+            with self._following():
+                self.catalog = self._open_catalog()
+            opening.callback(self._close_catalog)
+            self.staging = Staging(layout.staging, filesystem)
+            opening.callback(self._close_staging)
+            self._open_parts = opening.pop_all()
         self.receiving = Receiving(self.catalog)
+        _open.add(self)
 
     def close(self) -> None:
-        """Close every part; a second call does nothing."""
+        """Close every part, whatever becomes of the others; a second call does nothing."""
+        self._open_parts.close()
+
+    def _close_catalog(self) -> None:
+        self.catalog.close()  # The one there is now: it may have been replaced.
+
+    def _close_staging(self) -> None:
         self.staging.close()
-        self.journal.close()
-        self.events.close()
-        self.catalog.close()
+
+    def _close_private(self) -> None:
+        if self._private is not None and self._process == os.getpid():
+            self._private.cleanup()
+
+    def _forget_parent(self) -> None:
+        """In a forked child: locks that the parent's threads hold are never given back here, and its work is its own.
+
+        A private catalog is shared with the parent, whose it is to remove.
+        """
+        self.commit_lock = threading.RLock()
+        self._generation_lock = threading.Lock()
+        self.staging = Staging(self.layout.staging, self.filesystem)
+        self.receiving = Receiving(self.catalog)
+        _parents_private.append(self._private)
+
+    def _close_generations(self) -> None:
         with self._generation_lock:
             for generation in self._generations.values():
                 generation.close()
             self._generations.clear()
-        if self._private is not None:
-            self._private.cleanup()
 
     def check_writable(self) -> None:
         """Refuse where the archive was opened for reading.
@@ -161,11 +165,16 @@ class Session:
 
         One process at a time follows: two that interleave could put an older generation over a newer one.
         """
-        if self.read_only:
+        with self._following():
             self._apply(self.events.read(after=self.catalog_position()))
+
+    @contextmanager
+    def _following(self) -> Iterator[None]:
+        if self.read_only:  # The catalog is private.
+            yield
             return
         with self.commit_lock, self.filesystem.lock(self.layout.root / "catalog.lock"):
-            self._apply(self.events.read(after=self.catalog_position()))
+            yield
 
     def _apply(self, events: Iterator[Event]) -> None:
         batch: OrderedDict[str, Commit] = OrderedDict()
@@ -215,23 +224,52 @@ class Session:
         lengths = {ordinal: manifest.number("prefix_length", ordinal) for ordinal in equal}
         return any(generation.header_bytes(n)[:length] == body[:length] for n, length in lengths.items())
 
-    def follow_journal(self) -> None:
+    def follow_journal(self, *, adopt_all: bool = False) -> None:
         """Bring the catalog's rows of received objects in line with the journal's records.
 
-        Records are compared by position, and only those without a row are read: after a crash a few, else none.
+        Records are compared by position, and only those without a row are read: after a crash a few, else none. In the
+        archive's own catalog a record of a writer at work is left to him unless ``adopt_all``: entered here it could
+        be sealed and retired before he enters it himself, and his row would then stand for nothing.
         """
-        known = self.catalog.journal_positions()
-        missing = [position for position in self.journal.positions() if position not in known]
-        for start in range(0, len(missing), _APPLY_BATCH):
-            rows: list[ReceivedRow] = []
-            sealed: list[ReceivedRow] = []
-            for position in missing[start : start + _APPLY_BATCH]:
-                row = self._received_row(position)
-                if row is not None:
-                    (sealed if self._is_sealed(row) else rows).append(row)
-            self.catalog.put_received(rows)
-            if sealed and not self.read_only:
-                self.journal.retire([Position(row.position) for row in sealed])
+        with self._following():
+            self._apply(self.events.read(after=self.catalog_position()))
+            known = self.catalog.journal_positions()
+            positions = self.journal.positions()
+            at_work = frozenset() if adopt_all or self.read_only else self.journal.writers_at_work()
+            self._forget_retired(known.difference(positions))
+            missing = [each for each in positions if each not in known and place_of(each).slot not in at_work]
+            for start in range(0, len(missing), _APPLY_BATCH):
+                self._adopt(missing[start : start + _APPLY_BATCH])
+
+    def _adopt(self, positions: list[Position]) -> None:
+        rows: list[ReceivedRow] = []
+        superfluous: list[Position] = []
+        for position in positions:
+            row = self._received_row(position)
+            if row is None:
+                continue
+            if self._is_sealed(row) or self._is_waiting(row, rows):
+                superfluous.append(position)
+            else:
+                rows.append(row)
+        self.catalog.put_received(rows)
+        if superfluous and not self.read_only:
+            self.journal.retire(superfluous)
+
+    def _forget_retired(self, positions: Iterable[str]) -> None:
+        """Take out rows whose records are gone; what is damaged stays, so that somebody asks for it."""
+        gone = [position for position in sorted(positions) if self._is_gone(position)]
+        if gone:
+            self.catalog.retire(gone)
+
+    def _is_gone(self, position: str) -> bool:
+        try:
+            self.journal.read(Position(position))
+        except NotFoundError:
+            return True
+        except DamagedError:
+            return False
+        return False
 
     def _received_row(self, position: str) -> ReceivedRow | None:
         try:
@@ -248,6 +286,22 @@ class Session:
         generation = self.generation(locator)
         return self._holds(generation, _ordinals(generation.manifest).get(row.sop_instance_uid, []), row)
 
+    def _is_waiting(self, row: ReceivedRow, new: list[ReceivedRow]) -> bool:
+        """Whether another record holds the object in the same envelope: it came again before the first had its row."""
+        for other in (*self.catalog.received(row.key), *new):
+            is_equal = (other.sop_instance_uid, other.digest, other.transfer_syntax_uid, other.length) == (
+                row.sop_instance_uid,
+                row.digest,
+                row.transfer_syntax_uid,
+                row.length,
+            )
+            if (
+                is_equal
+                and self.journal.read(Position(other.position))[1] == self.journal.read(Position(row.position))[1]
+            ):
+                return True
+        return False
+
     # The catalog.
 
     def own_catalog(self) -> Catalog:
@@ -259,14 +313,23 @@ class Session:
         return self.catalog
 
     def renew_catalog(self) -> None:
-        """Put an empty catalog in the place of the one there is."""
-        self.catalog.close()
-        for suffix in ("", "-wal", "-shm"):
-            path = Path(f"{self.layout.catalog}{suffix}")
-            if path.exists():
-                self.filesystem.remove(path)
-        self.catalog = self._open_catalog()
-        self.receiving = Receiving(self.catalog)
+        """Put an empty catalog in the place of the one there is.
+
+        Raises
+        ------
+        RetryError
+            Another writer is at work, who would go on with the old one.
+        """
+        with self._following():  # Whoever opens the archive now has his slot, or waits here for the new catalog.
+            if self.journal.writers_at_work():
+                raise RetryError("other processes are writing to the archive. Close them, then rebuild its catalog.")
+            self.catalog.close()
+            for suffix in ("", "-wal", "-shm"):
+                path = Path(f"{self.layout.catalog}{suffix}")
+                if path.exists():
+                    self.filesystem.remove(path)
+            self.catalog = self._open_catalog()
+            self.receiving = Receiving(self.catalog)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
@@ -306,35 +369,9 @@ def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
     return found
 
 
-def series_row(generation: Generation, commit: Commit) -> tuple[SeriesRow, InstanceColumns]:
-    """What the catalog holds of a generation, made from its manifest alone."""
-    manifest = generation.manifest
-    record = SeriesRecord.from_dict(manifest.catalog)
-    document: dict[str, Any] = dict(manifest.document)
-    row = SeriesRow(
-        key=commit.key,
-        study_instance_uid=manifest.study_instance_uid,
-        series_instance_uid=manifest.series_instance_uid,
-        document=document,
-        generation=commit.locator,
-        varying=record.varying,
-        verdict=record.verdict,
-        kinds=record.kinds,
-        frame_count=record.frame_count,
-        bytes_original=int(manifest.column("length").sum()),
-        bytes_stored=generation.bytes_stored,
-        strategy=manifest.strategy.name,
-        stated_by=record.stated_by,
-    )
-    columns = InstanceColumns(
-        sop_instance_uids=manifest.sop_instance_uids,
-        sop_class_uids=[manifest.sop_class_uid(ordinal) for ordinal in range(manifest.object_count)],
-        instance_numbers=record.instance_numbers,
-        rows=record.rows,
-        columns=record.columns,
-        bits=record.bits,
-        frames=record.frame_counts,
-        versions=manifest.column("version").tolist(),
-        current=[bool(current) for current in manifest.column("current").tolist()],
-    )
-    return row, columns
+def _forget_parents() -> None:
+    for session in list(_open):
+        session._forget_parent()
+
+
+os.register_at_fork(after_in_child=_forget_parents)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from pacscore.archive.candidates import Candidate, candidate_of
+from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
 from pacscore.catalog import ReceivedRow
-from pacscore.settings import Settings
+from pacscore.errors import NotFoundError
 from pacscore.store.generation import Generation
-from pacscore.store.journal import Journal
 from pacscore.store.positions import Position
+
+if TYPE_CHECKING:
+    from pacscore.archive.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +53,34 @@ class SealedSource:
 
 @dataclass(frozen=True, slots=True)
 class JournalSource:
-    """One record of the journal."""
+    """One record of the journal, and once another writer has sealed and retired it, the same object in the store.
 
-    journal: Journal
-    position: str
-    size: int = -1
+    So what was opened before an object was sealed reads it afterwards too (promise 9).
+    """
+
+    session: Session
+    row: ReceivedRow
+    prefix: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self.row.length
 
     def read(self) -> bytes:
         """The whole object."""
-        return bytes(self.journal.read(Position(self.position))[1])
+        return bytes(self._read())
 
     def head(self, length: int) -> bytes:
         """Its first bytes."""
-        return bytes(self.journal.read(Position(self.position))[1][:length])
+        return bytes(self._read()[:length])
 
-    def candidate(self, row: ReceivedRow, settings: Settings) -> Candidate:
+    def candidate(self) -> Candidate:
         """The object as a candidate that knows what the archive decided on receipt."""
-        body = self.journal.read(Position(self.position))[1]
-        sized = JournalSource(self.journal, self.position, len(body))
-        found = candidate_of(sized, settings, row.transfer_syntax_uid)
+        row = self.row
+        found = candidate_of(BytesSource(self.read()), self.session.settings, row.transfer_syntax_uid)
         return Candidate(
-            sized,
+            replace(self, prefix=found.source.head(found.prefix_length)),
             found.study_instance_uid,
             found.series_instance_uid,
             found.sop_instance_uid,
@@ -79,7 +89,30 @@ class JournalSource:
             scan=found.scan,
             header=found.header,
             sha256=row.digest,
-            journal=self.position,
+            journal=row.position,
             version=row.version,
             current=row.current,
         )
+
+    def _read(self) -> bytes | memoryview:
+        try:
+            return self.session.journal.read(Position(self.row.position))[1]
+        except NotFoundError:
+            sealed = self._sealed()
+            if sealed is None:
+                raise
+            return sealed.read()
+
+    def _sealed(self) -> SealedSource | None:
+        self.session.follow()
+        locator = self.session.catalog_generation(self.row.key)
+        if locator is None:
+            return None
+        generation = self.session.generation(locator)
+        manifest = generation.manifest
+        for ordinal, uid in enumerate(manifest.sop_instance_uids):
+            if uid == self.row.sop_instance_uid and manifest.sha256(ordinal) == self.row.digest:
+                source = SealedSource(generation, ordinal)
+                if source.head(len(self.prefix)) == self.prefix:
+                    return source
+        return None

@@ -3,13 +3,14 @@
 G1  Recovery deletes only here, and only in folders whose lock it could take: another process may be at work beside.
 G2  Beside each staged file lies a synced note that names where it is to be published. A crash after publishing and
     before the commit leaves the note, and recovery knows which published file to commit forward without looking at
-    every file of the archive.
+    every file of the archive. The note goes last, so that recovery itself may be interrupted.
+G3  A folder is made, claimed and removed under the lock of ``staging/``, so that nobody claims one that is going.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,23 +40,22 @@ class Staging:
         folder = self._own_folder()
         name = secrets.token_hex(8)
         staged, note = folder / f"{name}.zip", folder / f"{name}{_NOTE}"
-        with self._filesystem.create(note) as file:
-            file.append(target.encode())
-            file.sync()
-        self._filesystem.sync_folder(folder)
         finished = False
         try:
+            with self._filesystem.create(note) as file:
+                file.append(target.encode())
+                file.sync()
+            self._filesystem.sync_folder(folder)
             yield staged
             finished = True
         finally:
             if staged.exists():
                 self._filesystem.remove(staged)
-            if finished or not published.exists():
+            if note.exists() and (finished or not published.exists()):
                 self._filesystem.remove(note)
 
-    def collect(self) -> list[str]:
-        """Remove the folders of sessions that are gone, and return the targets that were noted in them."""
-        targets: list[str] = []
+    def collect(self, take: Callable[[str, Path], None]) -> None:
+        """Call ``take`` for each target noted by a session that is gone, with its folder; then remove the folder."""
         for folder in sorted(self._root.iterdir()):
             if folder == self._folder or not folder.is_dir():
                 continue
@@ -65,18 +65,23 @@ class Staging:
             except (RetryError, NotFoundError):  # At work beside us, or collected by another recovery since.
                 continue
             with lock:
-                targets += [note.read_text("utf-8") for note in sorted(folder.glob(f"*{_NOTE}"))]
-                self._filesystem.remove_tree(folder)
-        return targets
+                for note in sorted(folder.glob(f"*{_NOTE}")):
+                    take(note.read_text("utf-8", errors="replace"), folder)
+                self._remove(folder)
 
     def close(self) -> None:
         """Remove the folder if nothing in it needs recovery."""
         if self._folder is None or self._lock is None:
             return
-        if not any(self._folder.glob(f"*{_NOTE}")):
-            self._filesystem.remove_tree(self._folder)
-        self._lock.release()
+        folder, lock = self._folder, self._lock
         self._folder, self._lock = None, None
+        with lock:
+            if not any(folder.glob(f"*{_NOTE}")):
+                self._remove(folder)
+
+    def _remove(self, folder: Path) -> None:
+        with self._filesystem.lock(self._root / _LOCK):
+            self._filesystem.remove_tree(folder)
 
     def _own_folder(self) -> Path:
         if self._folder is None:

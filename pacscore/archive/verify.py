@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from pacscore.archive.commits import Commit, commits_of, series_row
 from pacscore.archive.report import Progress, VerifyFinding, VerifyReport
 from pacscore.archive.series import Series
-from pacscore.archive.session import Commit, Session, commits_of, series_row
+from pacscore.archive.session import Session
 from pacscore.errors import PacscoreError
 
 
@@ -73,7 +74,11 @@ def _received(session: Session, key: str) -> tuple[int, list[VerifyFinding]]:
         return 0, []
     findings, count = [], 0
     series = Series(session, stored)
-    for instance in series.instances:
+    try:
+        waiting = [instance for instance in series.all_versions if series.members[instance.ordinal].candidate.journal]
+    except PacscoreError as error:
+        return 0, [VerifyFinding("journal", error.message, stored.series_instance_uid)]
+    for instance in waiting:
         count += 1
         try:
             instance.bytes()

@@ -34,6 +34,7 @@ from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
+_UPSERT_POSITION = dialect.upsert(schema.position)
 
 
 class Catalog:
@@ -50,6 +51,8 @@ class Catalog:
         self._process = os.getpid()
         self._lock = RLock()
         self._writing: Connection | None = None
+        self._lookup_lock = RLock()
+        self._looking: Connection | None = None
         self._states: dict[str, SeriesState] = {}
         self._seen_version = -1
 
@@ -81,10 +84,11 @@ class Catalog:
 
     def close(self) -> None:
         """Close every connection. Harmless when repeated."""
-        with self._lock:
-            if self._writing is not None and self._process == os.getpid():
-                self._writing.close()
-            self._writing = None
+        with self._lock, self._lookup_lock:
+            for kept in (self._writing, self._looking):
+                if kept is not None and self._process == os.getpid():
+                    kept.close()
+            self._writing = self._looking = None
             self._engine.dispose(close=self._process == os.getpid())
             self._states.clear()
 
@@ -117,7 +121,6 @@ class Catalog:
             writing.place(connection, changes)
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
-            instances.count_waiting(connection, (state.id for state in states.values()))
             self._set_positions(connection, positions)
 
     def put_series(
@@ -192,8 +195,11 @@ class Catalog:
 
     def lookup_many(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
         """`lookup` for many at once."""
-        with self._reading() as connection:
-            return instances.locate(connection, sop_instance_uids)
+        self._own_process()
+        with dialect.errors_translated(), self._lookup_lock:
+            if self._looking is None:  # Kept: taking one from the pool takes longer than looking.
+                self._looking = self._engine.connect()
+            return instances.locate(self._looking, sop_instance_uids)
 
     def series(self, series_instance_uid: str, study_instance_uid: str | None = None) -> StoredSeries:
         """The series of that UID.
@@ -308,7 +314,7 @@ class Catalog:
             self._engine.dispose(close=False)
             self._engine = dialect.engine_for(self.path, read_only=self.read_only)
             self._process, self._writing, self._lock, self._seen_version = os.getpid(), None, RLock(), -1
-            self._states = {}
+            self._states, self._looking, self._lookup_lock = {}, None, RLock()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -382,7 +388,7 @@ class Catalog:
             state.classes.clear()  # They are written anew.
 
     def _set_positions(self, connection: Connection, positions: Mapping[str, str] | None) -> None:
-        writing.run_many(connection, dialect.upsert(schema.position), list((positions or {}).items()))
+        dialect.run_many(connection, _UPSERT_POSITION, list((positions or {}).items()))
 
     def _drop_empty(self, connection: Connection, series_ids: Iterable[int]) -> None:
         gone = writing.read_empty(connection, series_ids)

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, insert
 
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import CATALOG_KEYWORDS
+from pacscore.catalog.dialect import run_many
 from pacscore.catalog.encoding import json_text, sop_hash, storable
 from pacscore.catalog.rows import Document, InstanceColumns, Location, ReceivedRow
-from pacscore.catalog.writing import SeriesState, run_many
+from pacscore.catalog.writing import SeriesState
 from pacscore.errors import InputError
 
 INSERT_INSTANCE = dialect.compiled(insert(schema.instance))
@@ -83,7 +84,8 @@ def write_instances(connection: Connection, entries: Sequence[tuple[int, Instanc
 
 
 def write_received(connection: Connection, rows: Sequence[tuple[int, ReceivedRow]]) -> None:
-    """Write instances of the journal."""
+    """Write instances of the journal, and how many now wait in each series."""
+    replaced = _any_known(connection, [row.position for _, row in rows])
     run_many(
         connection,
         UPSERT_JOURNAL,
@@ -96,6 +98,28 @@ def write_received(connection: Connection, rows: Sequence[tuple[int, ReceivedRow
             for series_id, row in rows
         ],
     )  # fmt: skip
+    if replaced or len({row.position for _, row in rows}) < len(rows):
+        count_waiting(connection, (series_id for series_id, _ in rows))
+        return
+    # Counting a large series again for each instance would take time that grows with its square.
+    added: dict[int, list[int]] = {}
+    for series_id, row in rows:
+        added.setdefault(series_id, []).append(int(row.current))
+    run_many(
+        connection,
+        "UPDATE series SET journal_count = journal_count + ?, journal_current = journal_current + ? WHERE id = ?",
+        [(len(current), sum(current), series_id) for series_id, current in added.items()],
+    )
+
+
+def _any_known(connection: Connection, positions: Sequence[str]) -> bool:
+    """Whether any of the positions has a row."""
+    for start in range(0, len(positions), _BATCH):
+        part = positions[start : start + _BATCH]
+        marks = ", ".join("?" * len(part))
+        if dialect.fetch(connection, f"SELECT 1 FROM journal_instance WHERE position IN ({marks}) LIMIT 1", part):
+            return True
+    return False
 
 
 def note_classes(connection: Connection, states: Iterable[tuple[SeriesState, str]]) -> None:
@@ -162,7 +186,7 @@ def locate(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str
     for start in range(0, len(hashes), _BATCH):
         part = tuple(hashes[start : start + _BATCH])
         sql = _LOCATE.format(marks=", ".join("?" * len(part)))
-        for number, *values, digest, syntax, stated_uid in connection.exec_driver_sql(sql, part * 2):
+        for number, *values, digest, syntax, stated_uid in dialect.fetch(connection, sql, part * 2):
             key, study_uid, series_uid, version, current, ordinal, generation, position = values
             location = Location(
                 key, study_uid, series_uid, version, bool(current), ordinal, generation, position, digest or b"",
@@ -171,5 +195,8 @@ def locate(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str
             for uid in by_hash[number]:
                 if stated_uid is None or stated_uid == uid:
                     found[uid].append(location)
-    order = lambda one: (one.key, one.version, one.position or "")  # noqa: E731
-    return {uid: tuple(sorted(locations, key=order)) for uid, locations in found.items()}
+    return {uid: tuple(sorted(locations, key=_place_order)) for uid, locations in found.items()}
+
+
+def _place_order(one: Location) -> tuple[str, int, str]:
+    return one.key, one.version, one.position or ""

@@ -17,9 +17,10 @@ from sqlalchemy import Connection
 from pacscore.catalog import dialect, instances, schema, writing
 from pacscore.catalog.attributes import STUDY_KEYWORDS
 from pacscore.catalog.consensus import Consensus, merge
+from pacscore.catalog.dialect import run_many
 from pacscore.catalog.encoding import json_text, nested_terms, plain_text
 from pacscore.catalog.rows import Document, InstanceColumns, SeriesRow, Value
-from pacscore.catalog.writing import run_many, study_date
+from pacscore.catalog.writing import study_date
 
 Entry: TypeAlias = tuple[SeriesRow, InstanceColumns]
 BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.

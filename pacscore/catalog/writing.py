@@ -18,6 +18,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, update
 from pacscore.catalog import dialect, schema
 from pacscore.catalog.attributes import SERIES_ATTRIBUTES, SERIES_KEYWORDS, STUDY_ATTRIBUTES, STUDY_KEYWORDS
 from pacscore.catalog.consensus import Consensus, merge
+from pacscore.catalog.dialect import run_many
 from pacscore.catalog.encoding import Columns, hash63, json_text, nested_terms, patient_key, plain_text
 from pacscore.catalog.rows import Document, SeriesRow, Value
 
@@ -100,9 +101,11 @@ def known_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
     """Which of the series exist."""
     found: set[str] = set()
     for start in range(0, len(keys), _BATCH):
-        part = tuple(keys[start : start + _BATCH])
+        part = keys[start : start + _BATCH]
         marks = ", ".join("?" * len(part))
-        found.update(connection.exec_driver_sql(f"SELECT key FROM series WHERE key IN ({marks})", part).scalars())
+        found.update(
+            key for (key,) in dialect.fetch(connection, f"SELECT key FROM series WHERE key IN ({marks})", part)
+        )
     return found
 
 
@@ -314,12 +317,6 @@ def write_verdicts(connection: Connection, verdicts: Mapping[str, str]) -> None:
     """Change the geometry verdict of series, by key."""
     rows = [(verdict, key) for key, verdict in verdicts.items()]
     run_many(connection, "UPDATE series SET verdict = ? WHERE key = ?", rows)
-
-
-def run_many(connection: Connection, sql: str, rows: list[Any]) -> None:
-    """Run one statement for each row, if there are any."""
-    if rows:
-        connection.exec_driver_sql(sql, rows)
 
 
 def read_empty(connection: Connection, series_ids: Iterable[int]) -> list[SeriesState]:

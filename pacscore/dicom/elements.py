@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InvalidDicomError, LimitError
 from pacscore.kernels import unchecked_bytes as unchecked
 from pacscore.kernels import walk as kernels
+from pacscore.kernels.select import find_rows_into
 from pacscore.settings import Settings
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -51,45 +52,69 @@ class NeedMore(Exception):
 class ElementTable:
     """One row per element, in file order; the elements of a sequence's items follow the row of the sequence.
 
-    Delimiters and item headers have no row. All arrays are read-only and have one entry per row.
+    Delimiters and item headers have no row. All columns are read-only int64 and have one entry per row.
 
     Attributes
     ----------
-    tag : NDArray[np.uint32]
-        ``0xGGGGEEEE``.
-    vr : NDArray[np.uint16]
-        The two ASCII bytes, the first in the high byte; 0 where the element is written without one: everywhere under
-        implicit VR, and under explicit VR in sequences whose items are implicit (PS3.5 6.2.2).
-    offset : NDArray[np.int64]
-        Of the value, from the start of the buffer walked. Of a sequence: of its first item's header.
-    length : NDArray[np.int64]
-        Of the value in bytes as written; -1 = undefined length.
-    depth : NDArray[np.int16]
-        0 = data set; an item's elements have the depth of their sequence + 1.
-    item : NDArray[np.int32]
-        0-based index of the item in its sequence, 0 at depth 0.
+    cells : NDArray[np.int64]
+        (7, rows), C order: the columns, in the order of ``kernels.walk``. One array, because a scan of a header takes
+        10 µs and seven arrays took three of them.
     little_endian, explicit : bool
         How the data set is written. In a sequence of VR UN and undefined length it is always little endian.
     end : int
         Offset just behind the last element walked; behind the pixel element's header where the walk stopped there.
-    item_count : NDArray[np.int32] or None
-        How many items a sequence has, empty ones included; -1 for a value that is no sequence. None only in a
-        table that was made by hand.
     """
 
-    tag: NDArray[np.uint32]
-    vr: NDArray[np.uint16]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
-    depth: NDArray[np.int16]
-    item: NDArray[np.int32]
+    cells: NDArray[np.int64]
     little_endian: bool
     explicit: bool
     end: int
-    item_count: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
-        return len(self.tag)
+        return int(self.cells.shape[1])
+
+    @property
+    def tag(self) -> NDArray[np.int64]:
+        """``0xGGGGEEEE``."""
+        return self._column(kernels.TAG)
+
+    @property
+    def vr(self) -> NDArray[np.int64]:
+        """The two ASCII bytes, the first in the high byte.
+
+        0 where the element is written without one: everywhere under implicit VR, and under explicit VR in sequences
+        whose items are implicit (PS3.5 6.2.2).
+        """
+        return self._column(kernels.VR)
+
+    @property
+    def offset(self) -> NDArray[np.int64]:
+        """Of the value, from the start of the buffer walked. Of a sequence: of its first item's header."""
+        return self._column(kernels.OFFSET)
+
+    @property
+    def length(self) -> NDArray[np.int64]:
+        """Of the value in bytes as written; -1 = undefined length."""
+        return self._column(kernels.LENGTH)
+
+    @property
+    def depth(self) -> NDArray[np.int64]:
+        """0 = data set; an item's elements have the depth of their sequence + 1."""
+        return self._column(kernels.DEPTH)
+
+    @property
+    def item(self) -> NDArray[np.int64]:
+        """0-based index of the item in its sequence, 0 at depth 0."""
+        return self._column(kernels.ITEM)
+
+    @property
+    def item_count(self) -> NDArray[np.int64]:
+        """How many items a sequence has, empty ones included; -1 for a value that is no sequence."""
+        return self._column(kernels.ITEM_COUNT)
+
+    def _column(self, number: int) -> NDArray[np.int64]:
+        column: NDArray[np.int64] = self.cells[number]
+        return column
 
     def rows(self, tags: NDArray[np.uint32]) -> NDArray[np.int64]:
         """The first row of each tag at depth 0, -1 for those that are absent. Linear in tags × rows.
@@ -99,9 +124,8 @@ class ElementTable:
         tags
             (n,) uint32.
         """
-        assert len(self.depth) == len(self.tag)
         found = np.empty(len(tags), np.int64)
-        kernels.find_rows_into(_read_only(self.tag), _read_only(self.depth), _read_only(tags), found)
+        find_rows_into(read_only(self.cells), read_only(tags), found)
         return found
 
 
@@ -123,10 +147,10 @@ _KEPT_ROWS = 65_536
 
 def as_bytes(data: Buffer) -> NDArray[np.uint8]:
     """``data`` as a read-only array of bytes, without a copy: the one form the kernels are compiled for."""
-    return _read_only(np.frombuffer(data, np.uint8))
+    return read_only(np.frombuffer(data, np.uint8))
 
 
-def _read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
+def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
     """``array``, or a view of it that cannot be written: one specialisation of each kernel serves both."""
     if not array.flags.writeable:
         return array
@@ -181,7 +205,23 @@ def walk(
     """
     view = as_bytes(data)
     total = len(view) if total_length is None else total_length
-    _check_bounds(start, len(view), total)
+    form = (explicit, little_endian)
+    return walk_view(view, start, total, form, settings=settings, stop_at_pixels=stop_at_pixels)
+
+
+def walk_view(
+    view: NDArray[np.uint8],
+    start: int,
+    total: int,
+    form: tuple[bool, bool],
+    *,
+    settings: Settings,
+    stop_at_pixels: bool = True,
+) -> ElementTable:
+    """``walk`` for those who have a view made by ``as_bytes``; ``form`` is explicit and little endian."""
+    if not 0 <= start <= total or len(view) > total:
+        raise _out_of_bounds(start, len(view), total)
+    explicit, little_endian = form
     scratch = _scratch
     if len(scratch.stack) != settings.depth_max + 1:
         scratch.stack = np.empty((settings.depth_max + 1, 9), np.int64)
@@ -195,40 +235,24 @@ def walk(
         table = np.empty((7, min(4 * table.shape[1], settings.element_count_max)), np.int64)
         if table.shape[1] <= _KEPT_ROWS:
             scratch.table = table
-    count = int(state[unchecked.COUNT])
+    count = state.item(unchecked.COUNT)
     if count > settings.element_count_max:
         status = unchecked.TABLE_FULL
     if status != unchecked.DONE:
         raise_for(status, view, state, total, settings, little_endian=little_endian)
-    return _table_of(table, count, int(state[unchecked.POSITION]), explicit=explicit, little_endian=little_endian)
+    cells = table[:, :count].copy()
+    cells.flags.writeable = False
+    return ElementTable(cells, little_endian, explicit, state.item(unchecked.POSITION))
 
 
-def _check_bounds(start: int, size: int, total: int) -> None:
-    if not 0 <= start <= total or size > total:
-        raise InvalidDicomError(
-            f"A walk from offset {start} needs {start} bytes or more, and no more than the object's {total}: "
-            f"{size} were given.",
-            offset=start,
-            expected=total,
-            found=size,
-        )
-
-
-def _table_of(table: NDArray[np.int64], count: int, end: int, *, explicit: bool, little_endian: bool) -> ElementTable:
-    """The first ``count`` rows of a scratch table, in columns of their own."""
-    used = table[:, :count]
-    columns = (
-        used[kernels.TAG].astype(np.uint32),
-        used[kernels.VR].astype(np.uint16),
-        used[kernels.OFFSET].copy(),
-        used[kernels.LENGTH].copy(),
-        used[kernels.DEPTH].astype(np.int16),
-        used[kernels.ITEM].astype(np.int32),
+def _out_of_bounds(start: int, size: int, total: int) -> InvalidDicomError:
+    return InvalidDicomError(
+        f"A walk from offset {start} needs {start} bytes or more, and no more than the object's {total}: "
+        f"{size} were given.",
+        offset=start,
+        expected=total,
+        found=size,
     )
-    item_count = used[kernels.ITEM_COUNT].astype(np.int32)
-    for column in (*columns, item_count):
-        column.setflags(write=False)
-    return ElementTable(*columns, little_endian, explicit, end, item_count)
 
 
 _REASONS = {

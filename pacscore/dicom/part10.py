@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,19 @@ def read_file_parts(
     """
     view = as_bytes(data)
     total = len(view) if total_length is None else total_length
-    begin, has_preamble = _meta_start(view, total)
+    return file_parts_of_view(view, view, total, transfer_syntax_uid=transfer_syntax_uid, settings=settings)
+
+
+def file_parts_of_view(
+    view: NDArray[np.uint8],
+    raw: bytes | NDArray[np.uint8],
+    total: int,
+    *,
+    transfer_syntax_uid: str | None,
+    settings: Settings,
+) -> FileParts:
+    """``read_file_parts`` for those who have a view made by ``as_bytes``; ``raw`` is the same, to take values from."""
+    begin, has_preamble = _meta_start(raw, total)
     if begin is None:
         syntax = transfer_syntax_uid or prove_syntax(view, 0, settings=settings, total_length=total)
         return FileParts(0, False, syntax, None, None)
@@ -90,21 +103,21 @@ def read_file_parts(
     status = read_meta_into(view, begin, total, found, state)
     if status != unchecked.DONE:
         raise_for(status, view, state, total, settings, little_endian=True)
-    end = int(state[unchecked.POSITION])
-    sop_class, sop_instance, stated = [uid_at(view, offset, length) for offset, length in found.tolist()]
+    end = state.item(unchecked.POSITION)
+    sop_class, sop_instance, stated = [uid_at(raw, offset, length) for offset, length in found.tolist()]
     syntax = transfer_syntax_uid or stated or prove_syntax(view, end, settings=settings, total_length=total)
     return FileParts(end, has_preamble, syntax, sop_instance or None, sop_class or None)
 
 
-def _meta_start(view: NDArray[np.uint8], total: int) -> tuple[int | None, bool]:
+def _meta_start(raw: bytes | NDArray[np.uint8], total: int) -> tuple[int | None, bool]:
     """Offset of the first meta element, None if there is no meta information; whether there is a preamble."""
     with_preamble = PREAMBLE_LENGTH + len(_PREFIX)
-    if len(view) < min(with_preamble, total):
+    if len(raw) < min(with_preamble, total):
         raise NeedMore(min(4096, total))
-    if view[PREAMBLE_LENGTH:with_preamble].tobytes() == _PREFIX:
+    if bytes(raw[PREAMBLE_LENGTH:with_preamble]) == _PREFIX:
         return with_preamble, True
     # Two shortened forms that occur: the prefix without its preamble, and meta elements without either.
-    first = view[:6].tobytes()
+    first = bytes(raw[:6])
     if first[:4] == _PREFIX:
         return len(_PREFIX), False
     if first[:2] == b"\x02\x00" and first[4:6].isalpha() and first[4:6].isupper():
@@ -112,7 +125,7 @@ def _meta_start(view: NDArray[np.uint8], total: int) -> tuple[int | None, bool]:
     return None, False
 
 
-def uid_at(view: NDArray[np.uint8], offset: int, length: int) -> str:
+def uid_at(data: bytes | NDArray[np.uint8], offset: int, length: int) -> str:
     """The UID of a value without its padding; empty if there is no value.
 
     A NUL pads a UID (PS3.5 9.1), and some writers use blanks. Bytes beyond ASCII are wrong there, and are kept apart
@@ -132,7 +145,13 @@ def uid_at(view: NDArray[np.uint8], offset: int, length: int) -> str:
             expected=64,
             found=length,
         )
-    return view[offset : offset + length].tobytes().strip(b" \0").decode("latin-1")
+    return _uid_text(bytes(data[offset : offset + length]))
+
+
+@lru_cache(maxsize=1024)
+def _uid_text(raw: bytes) -> str:
+    """A series states the same UIDs over and over, and an object its own twice."""
+    return raw.strip(b" \0").decode("latin-1")
 
 
 def prove_syntax(data: Buffer, start: int, *, settings: Settings = DEFAULTS, total_length: int | None = None) -> str:

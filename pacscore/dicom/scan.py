@@ -14,12 +14,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.dicom.elements import DEFAULTS, PIXEL_TAGS, Buffer, ElementTable, NeedMore, as_bytes, raise_for, walk
-from pacscore.dicom.part10 import FileParts, prove_syntax, read_file_parts, uid_at
+from pacscore.dicom.elements import (
+    DEFAULTS,
+    PIXEL_TAGS,
+    Buffer,
+    ElementTable,
+    NeedMore,
+    as_bytes,
+    raise_for,
+    read_only,
+    walk_view,
+)
+from pacscore.dicom.part10 import FileParts, file_parts_of_view, prove_syntax, uid_at
 from pacscore.dicom.syntaxes import TransferSyntax, transfer_syntax
 from pacscore.errors import InvalidDicomError, LimitError
 from pacscore.kernels import unchecked_bytes as unchecked
 from pacscore.kernels.fragments import skip_fragments_into
+from pacscore.kernels.select import find_places_into
 from pacscore.settings import Settings
 
 __all__ = [
@@ -36,6 +47,7 @@ MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 # SOP Class UID, SOP Instance UID, Study Instance UID, Series Instance UID.
 _IDENTITY = np.array([0x00080016, 0x00080018, 0x0020000D, 0x0020000E], np.uint32)
+_IDENTITY.flags.writeable = False
 _DIRECTORY_RECORDS = np.array([0x00041220], np.uint32)
 
 
@@ -143,9 +155,10 @@ def scan(
     ``elements.explicit`` then differs from the transfer syntax.
     """
     view = as_bytes(data)
+    raw = data if isinstance(data, bytes) else view  # Slices of bytes cost a quarter of those of an array.
     total = len(view) if total_length is None else total_length
     try:
-        parts = read_file_parts(view, transfer_syntax_uid=transfer_syntax_uid, settings=settings, total_length=total)
+        parts = file_parts_of_view(view, raw, total, transfer_syntax_uid=transfer_syntax_uid, settings=settings)
         syntax = transfer_syntax(parts.transfer_syntax_uid)
         if syntax.deflated:
             return _scan_deflated(view, parts, syntax, settings, total)
@@ -153,12 +166,12 @@ def scan(
     except NeedMore as more:
         _check_header_length(more.at_least, settings)
         raise
-    place = _pixel_place(elements, total)
+    identity, place = _identity_and_pixels(raw, elements, total)
     if place is not None and place.encapsulated and len(view) == total:
         place = _measured(view, place, elements, settings)
     header_length = total if place is None else place.offset
     _check_header_length(header_length, settings)
-    return Scan(parts, *_identity(view, elements), elements, place, header_length, None, total)
+    return Scan(parts, *identity, elements, place, header_length, None, total)
 
 
 def locate_pixels_end(data: Buffer, scanned: Scan) -> Scan:
@@ -247,10 +260,10 @@ def _scan_deflated(
     inflated = inflate(view, parts.prefix_length, settings)
     data_set = as_bytes(inflated)
     elements = _walk_as_written(data_set, 0, syntax, settings, len(data_set))
-    place = _pixel_place(elements, len(data_set))  # Only to find out whether its pixels are cut short.
-    if place is not None and place.encapsulated:
+    identity, place = _identity_and_pixels(inflated, elements, len(data_set))
+    if place is not None and place.encapsulated:  # Only to find out whether its pixels are cut short.
         _measured(data_set, place, elements, settings)
-    return Scan(parts, *_identity(data_set, elements), elements, None, total, inflated, total)
+    return Scan(parts, *identity, elements, None, total, inflated, total)
 
 
 def _walk_as_written(
@@ -259,37 +272,28 @@ def _walk_as_written(
     """Walk in the stated encoding, else in the one that can be proven; the error is that of the stated one."""
     explicit, little_endian = syntax.explicit, syntax.little_endian
     try:
-        return walk(view, start, explicit=explicit, little_endian=little_endian, settings=settings, total_length=total)
+        return walk_view(view, start, total, (explicit, little_endian), settings=settings)
     except InvalidDicomError as stated:
         try:
             proven = transfer_syntax(prove_syntax(view, start, settings=settings, total_length=total))
         except InvalidDicomError:
             raise stated from None
-    return walk(
-        view,
-        start,
-        explicit=proven.explicit,
-        little_endian=proven.little_endian,
-        settings=settings,
-        total_length=total,
-    )
+    return walk_view(view, start, total, (proven.explicit, proven.little_endian), settings=settings)
 
 
-def _identity(view: NDArray[np.uint8], elements: ElementTable) -> tuple[str, str, str, str]:
-    offset, length = elements.offset, elements.length
-    sop_class, sop_instance, study, series = [
-        uid_at(view, int(offset[row]), int(length[row])) if row >= 0 else ""
-        for row in elements.rows(_IDENTITY).tolist()
-    ]
-    return sop_class, sop_instance, study, series
+def _identity_and_pixels(
+    data: bytes | NDArray[np.uint8], elements: ElementTable, total: int
+) -> tuple[tuple[str, str, str, str], PixelPlace | None]:
+    """The four UIDs, and the place of the pixel element, with which a walk ends if there is one."""
+    places = np.empty((len(_IDENTITY) + 2, 3), np.int64)
+    find_places_into(read_only(elements.cells), _IDENTITY, places)
+    *known, (tag, vr, depth), (offset, length, _) = places.tolist()
+    sop_class, sop_instance, study, series = [uid_at(data, start, size) for start, size, _ in known]
+    identity = sop_class, sop_instance, study, series
+    return identity, _pixel_place(tag, vr, offset, length, total) if depth == 0 and tag in PIXEL_TAGS else None
 
 
-def _pixel_place(elements: ElementTable, total: int) -> PixelPlace | None:
-    """The place of the pixel element, with which a walk ends if there is one."""
-    if not len(elements) or elements.depth[-1] != 0 or int(elements.tag[-1]) not in PIXEL_TAGS:
-        return None
-    tag, vr = int(elements.tag[-1]), int(elements.vr[-1])
-    offset, length = int(elements.offset[-1]), int(elements.length[-1])
+def _pixel_place(tag: int, vr: int, offset: int, length: int, total: int) -> PixelPlace:
     if length >= 0 and offset + length > total:
         raise InvalidDicomError(
             f"The pixel value ({tag >> 16:04X},{tag & 0xFFFF:04X}) at offset {offset} is cut short: its length is "

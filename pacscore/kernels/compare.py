@@ -25,24 +25,24 @@ OUT_OF_BOUNDS = -3
 
 
 @kernel(inline=True)
-def is_steering(tag: np.uint32) -> bool:
+def is_steering(tag: np.int64) -> bool:
     """Specific Character Set, Pixel Representation, and the private creators (gggg,0010-00FF), gggg odd."""
     element = tag & 0xFFFF
     return tag in (0x00080005, 0x00280103) or ((tag >> 16) & 1 == 1 and 0x10 <= element <= 0xFF)
 
 
 @kernel(inline=True)
-def is_pixel_data(tag: np.uint32) -> bool:
+def is_pixel_data(tag: np.int64) -> bool:
     """Float, Double Float or Pixel Data, (7FE0,0008/0009/0010), whose value is no part of a header."""
     return tag in (0x7FE00008, 0x7FE00009, 0x7FE00010)
 
 
 @kernel
 def top_spans_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
-    vrs: NDArray[np.uint16],
+    vrs: NDArray[np.int64],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
-    depths: NDArray[np.int16],
+    depths: NDArray[np.int64],
     end: int,
     rows: NDArray[np.int64],
     stops: NDArray[np.int64],
@@ -71,15 +71,15 @@ def top_spans_into(  # noqa: PLR0917  # A compiled function has no keyword-only 
 @kernel
 def compare_headers_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     first: NDArray[np.uint8],
-    first_tags: NDArray[np.uint32],
-    first_vrs: NDArray[np.uint16],
+    first_tags: NDArray[np.int64],
+    first_vrs: NDArray[np.int64],
     first_spans: NDArray[np.int64],
     data: NDArray[np.uint8],
-    tags: NDArray[np.uint32],
-    vrs: NDArray[np.uint16],
+    tags: NDArray[np.int64],
+    vrs: NDArray[np.int64],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
-    depths: NDArray[np.int16],
+    depths: NDArray[np.int64],
     end: int,
     constant: NDArray[np.uint8],
     scratch: NDArray[np.int64],

@@ -17,7 +17,6 @@ W3  Under implicit VR nothing says whether a value of defined length is a sequen
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels.fragments import skip_fragments_into
@@ -361,20 +360,3 @@ def _take_back(table: Integers, stack: Integers, state: Integers) -> bool:
     state[POSITION] = stack[level, SEQUENCE_END]
     state[LEVEL] = level - 1
     return True
-
-
-@kernel
-def find_rows_into(
-    tags: NDArray[np.uint32], depths: NDArray[np.int16], wanted: NDArray[np.uint32], rows: Integers
-) -> None:
-    """Write the first row at depth 0 of each wanted tag, -1 where there is none.
-
-    tags, depths : (count,) columns of an element table
-    wanted, rows : (n,), n small
-    """
-    for index in range(wanted.shape[0]):
-        rows[index] = -1
-        for row in range(tags.shape[0]):
-            if tags[row] == wanted[index] and depths[row] == 0:
-                rows[index] = row
-                break

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import DamagedError, InputError
 from pacscore.settings import Settings
+from pacscore.store.formats import StoredWords
 from pacscore.store.generation_file import GenerationFile
 from pacscore.store.layout import ArrayLayout
 from pacscore.store.shards import NOTHING, read_box
@@ -46,16 +47,49 @@ class ArrayLocator:
     stack: int
     settings: Settings
 
-    def open(self) -> StoredArray:
+    def open(self) -> StoredWords:
         """Open the array anew."""
         from pacscore.store.generation import Generation
 
         return Generation.open(Path(self.path), prefix=self.prefix, settings=self.settings).array_source(self.stack)
 
 
-def open_array(locator: ArrayLocator) -> StoredArray:
+def open_array(locator: ArrayLocator) -> StoredWords:
     """Open the array anew; what unpickling calls."""
     return locator.open()
+
+
+def checked_ranges(selection: Selection, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """First and last + 1 of each axis.
+
+    Raises
+    ------
+    InputError
+        The selection is not one slice of step 1 for each axis.
+    """
+    if len(selection) != len(shape):
+        raise InputError(f"An array of {len(shape)} axes needs as many slices; {len(selection)} were given.")
+    ranges = []
+    for part, length in zip(selection, shape, strict=True):
+        start, stop, step = part.indices(length)
+        if step != 1:
+            raise InputError("Boxes are read with step 1. Take every n-th of what was read.", found=step)
+        ranges.append((start, max(start, stop)))
+    return ranges
+
+
+def check_output(out: NDArray[Any], ranges: Sequence[tuple[int, int]], dtype: np.dtype[Any]) -> None:
+    """Refuse an output that a box of words does not fit.
+
+    Raises
+    ------
+    InputError
+    """
+    shape = tuple(stop - start for start, stop in ranges)
+    if out.shape != shape or out.dtype != dtype or not out.flags.writeable:
+        raise InputError(
+            f"The output must be writeable, of shape {shape} and dtype {dtype}.", expected=shape, found=out.shape
+        )
 
 
 class StoredArray:
@@ -107,7 +141,7 @@ class StoredArray:
         DamagedError, StorageError
             A chunk is damaged, or cannot be read.
         """
-        ranges = self._ranges(selection)
+        ranges = checked_ranges(selection, self.shape)
         out = np.empty([stop - start for start, stop in ranges], self.dtype)
         self._read(ranges, out)
         return out
@@ -122,14 +156,8 @@ class StoredArray:
         DamagedError, StorageError
             A chunk is damaged, or cannot be read.
         """
-        ranges = self._ranges(selection)
-        shape = tuple(stop - start for start, stop in ranges)
-        if out.shape != shape or out.dtype != self.dtype or not out.flags.writeable:
-            raise InputError(
-                f"The output must be writeable, of shape {shape} and dtype {self.dtype}.",
-                expected=shape,
-                found=out.shape,
-            )
+        ranges = checked_ranges(selection, self.shape)
+        check_output(out, ranges, self.dtype)
         if out.flags.c_contiguous:
             self._read(ranges, out)
         else:
@@ -150,17 +178,6 @@ class StoredArray:
             self._read(ranges, out[done : done + part].reshape([stop - begin for begin, stop in ranges]))
             done += part
         return out
-
-    def _ranges(self, selection: Selection) -> list[tuple[int, int]]:
-        if len(selection) != len(self.shape):
-            raise InputError(f"An array of {len(self.shape)} axes needs as many slices; {len(selection)} were given.")
-        ranges = []
-        for part, length in zip(selection, self.shape, strict=True):
-            start, stop, step = part.indices(length)
-            if step != 1:
-                raise InputError("Boxes are read with step 1. Take every n-th of what was read.", found=step)
-            ranges.append((start, max(start, stop)))
-        return ranges
 
     def _read(self, ranges: Sequence[tuple[int, int]], out: NDArray[Any]) -> None:
         """Read a box into a C-ordered array of its shape."""

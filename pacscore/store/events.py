@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import NamedTuple, NewType
 
 from pacscore.errors import ChangedError, DamagedError, InputError, NotFoundError, OperatorError, ReadOnlyError
-from pacscore.filesystem import Buffer, FileSystem
+from pacscore.filesystem import PENDING_PREFIX, Buffer, FileSystem
 from pacscore.settings import Settings
 from pacscore.store.records import Frame, Kind, draft, place
 from pacscore.store.segments import (
@@ -79,6 +79,7 @@ class EventLog:
         self._read_only = read_only
         self._closed = False
         self._findings: tuple[LogFinding, ...] = ()
+        self._durable_segment = 0
 
     @classmethod
     def open(cls, folder: Path, fs: FileSystem, settings: Settings, *, read_only: bool = False) -> EventLog:
@@ -88,6 +89,8 @@ class EventLog:
             fs.make_folder(folder, exist_ok=True)
             fs.sync_folder(folder.parent)
             with fs.lock(folder / _LOCK):
+                for pending in folder.glob(f"{PENDING_PREFIX}*"):
+                    fs.remove(pending)  # A segment that was being made when its maker died.
                 log._recover()
         return log
 
@@ -194,6 +197,9 @@ class EventLog:
         """Bring the last segment in order; earlier ones were synced and marked before it was made."""
         numbers = segment_numbers(self._folder)
         if numbers:
+            if numbers[-1] != self._durable_segment:
+                self._fs.sync_folder(self._folder)  # Its maker may have died before it did.
+                self._durable_segment = numbers[-1]
             findings = recover_segment(segment_path(self._folder, numbers[-1]), self._fs)
             self._findings += tuple(findings)
 

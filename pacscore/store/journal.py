@@ -181,6 +181,18 @@ class Journal:
         """The positions of all records that are not retired; no object is read."""
         return self._reader.positions()
 
+    def writers_at_work(self) -> frozenset[int]:
+        """The slots that other writers hold."""
+        own = self._own_slot().number
+        held: set[int] = set()
+        for number in slot_numbers(self._folder):
+            slot = None if number == own else try_slot(self._folder, number, self._fs)
+            if slot is not None:
+                slot.lock.release()
+            elif number != own:
+                held.add(number)
+        return frozenset(held)
+
     def retire(self, positions: Iterable[Position]) -> None:
         """State durably that these records are not needed any more, and free what space that gives.
 

@@ -11,7 +11,7 @@ M3  Every span carries the CRC32C of its stored bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import DamagedError
-from pacscore.store.plan import SeriesPlan, Treatment
+from pacscore.store.plan import SeriesPlan, StackPlan, Treatment
 from pacscore.store.sections import SectionReader, Value, write_sections
 from pacscore.store.strategy import Strategy
 
@@ -96,9 +96,7 @@ class ObjectRow:
     span_count: int = 0
 
 
-def build_manifest(
-    plan: SeriesPlan, rows: Sequence[ObjectRow], spans: Sequence[Span], stacks: Sequence[Mapping[str, Any]]
-) -> bytes:
+def build_manifest(plan: SeriesPlan, rows: Sequence[ObjectRow], spans: Sequence[Span]) -> bytes:
     """The bytes of ``manifest.bin``."""
     objects = plan.objects
     classes = list(dict.fromkeys(item.sop_class_uid for item in objects))
@@ -110,7 +108,7 @@ def build_manifest(
         "series_instance_uid": plan.series_instance_uid,
         "parent": plan.parent,
         "strategy": plan.strategy.as_dict(),
-        "stacks": list(stacks),
+        "stacks": [_stack_entry(stack) for stack in plan.stacks],
         "sop_classes": classes,
         "transfer_syntaxes": syntaxes,
         "members": members,
@@ -143,6 +141,16 @@ def build_manifest(
         if name != "span_member":
             columns[name] = np.array([getattr(span, name.removeprefix("span_")) for span in spans], dtype)
     return write_sections(columns | _frame_columns(plan))
+
+
+def _stack_entry(stack: StackPlan) -> dict[str, Any]:
+    return {
+        "shape": list(stack.shape),
+        "dtype": stack.dtype,
+        "frame_rank": stack.frame_rank,
+        "dimension_names": list(stack.dimension_names),
+        "attributes": dict(stack.attributes),
+    }
 
 
 def _frame_count(item: Any) -> int:

@@ -92,9 +92,13 @@ class JournalReader:
         place = place_of(position)
         try:
             content, body = self._read(place)
-        except NotFoundError:
+        except (NotFoundError, DamagedError) as error:
             with self.turn:
-                moved = self.refresh().copy_of(place.key)
+                books = self.refresh()
+                moved, is_retired = books.copy_of(place.key), books.is_retired(place.key)
+            if moved is None and is_retired and isinstance(error, DamagedError):
+                # Of a large object the file goes at once, the record that names it with its segment.
+                raise NotFoundError("There is no such record any more: it was retired.", path=str(position)) from error
             if moved is None:
                 raise
             content, body = self._read(moved.place)

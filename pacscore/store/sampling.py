@@ -14,7 +14,7 @@ from pacscore.store.shards import address_of, encoded_length
 from pacscore.store.strategy import Codec, Strategy
 
 SAMPLE_COUNT = 4
-SAMPLE_BYTES = 128 << 10
+SAMPLE_BYTES = 1 << 20
 
 
 def choose_codec(
@@ -28,8 +28,8 @@ def choose_codec(
 ) -> Codec:
     """The codec ``strategy`` takes for this stack; the same for the same words.
 
-    Up to four frames, spread over the stack, are sampled in their middle. Big-endian words are judged as they lie:
-    the order of bytes hardly matters to a shuffle. ``layouts`` gives the layout with each codec.
+    Up to four frames, spread over the stack, are sampled, large ones in their middle. Big-endian words are judged as
+    they lie: the order of bytes hardly matters to a shuffle. ``layouts`` gives the layout with each codec.
     """
     layout = layouts(strategy.codec)
     if not strategy.others:

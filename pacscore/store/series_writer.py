@@ -1,167 +1,96 @@
-"""Lays out one series in a staged generation file.
+"""Lays out one series in a staged generation file, in whatever format its strategy names.
 
-In this order: each stack, shard by shard; objects kept as bytes; objects that are headers only; all headers; the
-group's metadata; the manifest, which says where everything went. A failure anywhere leaves a staging file that is
-garbage, and nothing else.
+The format writes the members that hold the objects; the manifest, which says where everything went, comes last. A
+failure anywhere leaves a staging file that is garbage, and nothing else.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import partial
-from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.store.headers import HeaderPacker
-from pacscore.store.layout import ArrayLayout, choose_layout
-from pacscore.store.manifest import ObjectRow, Span, build_manifest
+from pacscore.store.formats import format_named
+from pacscore.store.manifest import ObjectRow, build_manifest
 from pacscore.store.objects import ObjectReader
 from pacscore.store.plan import ObjectSource, SeriesPlan, StagedSeries, Treatment
-from pacscore.store.sampling import choose_codec
-from pacscore.store.shards import NOTHING
-from pacscore.store.staging import StagingFile
-from pacscore.store.units import UNIT_BYTES, KeptUnit, SlabUnit, Unit, header_kept, kept_batches, kept_range
-from pacscore.store.zarr_metadata import array_json, array_name, chunk_key, group_json
-
-KEPT_MEMBER_BYTES_MAX = 1 << 30
-FORMAT_VERSION = 1
+from pacscore.store.staging import AnyUnit, StagingFile
 
 Progress = Callable[[int], None]
 
 
 class SeriesWriter:
-    """Writes one series; used once."""
+    """Writes one series; used once.
+
+    Attributes
+    ----------
+    plan : SeriesPlan
+        What is to be written.
+    staging : StagingFile
+        Where to.
+    reader : ObjectReader
+        The objects.
+    rows : list of ObjectRow
+        Where each object lies: filled in by the format.
+    progress : callable
+        To be told the bytes of the objects taken.
+    """
 
     def __init__(
         self, plan: SeriesPlan, source: ObjectSource, staging: StagingFile, *, prefix: str, progress: Progress
     ) -> None:
-        self._plan = plan
-        self._staging = staging
+        self.plan = plan
+        self.staging = staging
+        self.reader = ObjectReader(plan.objects, source)
+        self.rows = [ObjectRow() for _ in plan.objects]
+        self.progress = progress
         self._prefix = prefix
-        self._progress = progress
-        self._reader = ObjectReader(plan.objects, source)
-        self._rows = [ObjectRow(header_kept=header_kept(item)) for item in plan.objects]
-        self._headers = HeaderPacker(self._rows)
-        self._spans: list[Span] = []
-        self._reported: set[int] = set()
         self._bytes_stored = 0
+        self._lock = threading.Lock()
 
     def write(self) -> tuple[StagedSeries, set[int]]:
         """Write, and prove, all members; also returns which objects must still be proven by their hash."""
-        plan = self._plan
-        for number in range(len(plan.stacks)):
-            self._write_stack(number)
-        self._write_kept()
-        self._write_headers()
-        attributes = {
-            "format": FORMAT_VERSION,
-            "study_instance_uid": plan.study_instance_uid,
-            "series_instance_uid": plan.series_instance_uid,
-            "strategy": plan.strategy.name,
-        }
-        self._add("zarr.json", group_json(attributes, plan.stacks))
-        for row, digest in zip(self._rows, self._reader.sha256, strict=True):
+        plan = self.plan
+        spans = format_named(plan.strategy.format).write_members(self)
+        for row, digest in zip(self.rows, self.reader.sha256, strict=True):
             row.sha256 = digest
-            row.first_span += len(self._headers.spans)
-        stacks = [
-            {"array": array_name(number), "frame_rank": item.frame_rank} for number, item in enumerate(plan.stacks)
-        ]
-        self._add("manifest.bin", build_manifest(plan, self._rows, [*self._headers.spans, *self._spans], stacks))
+        self.add("manifest.bin", build_manifest(plan, self.rows, spans))
         staged = StagedSeries(
             key=plan.key,
             prefix=self._prefix,
-            sha256=tuple(self._reader.sha256),
+            sha256=tuple(self.reader.sha256),
             bytes_in=sum(item.length for item in plan.objects),
             bytes_stored=self._bytes_stored,
         )
-        return staged, self._reader.changeable
+        return staged, self.reader.changeable
 
-    def _add(self, name: str, *parts: bytes) -> None:
-        self._bytes_stored += self._staging.add(self._prefix + name, *parts).length
+    def add(self, name: str, *parts: bytes | memoryview) -> None:
+        """Write a member of this series, and read it back; from any thread."""
+        self._count(self.staging.add(self._prefix + name, *parts).length)
 
-    def _taken(self, unit: Unit) -> None:
-        """Keep the headers a unit has brought."""
-        for index, record in unit.records:
-            self._headers.add(index, record)
-        unit.records = []
-        self._progress(unit.bytes_in)
-
-    def _write_stack(self, number: int) -> None:
-        """One array: its metadata, and its shards."""
-        plan, settings = self._plan, self._staging.settings
-        stack = plan.stacks[number]
-        owners, frame_numbers = self._frame_owners(number)
-        layouts = partial(choose_layout, stack, plan.strategy, settings)
-        layout = layouts(plan.strategy.codec)
-        shards = {shard: layout.shard_chunks(shard) for shard in np.ndindex(layout.shard_counts)}
-        # All units are announced before the samples are read, so that no object is read twice.
-        units = [self._slab_units(chunks, layout, owners, frame_numbers) for chunks in shards.values()]
-        codec = choose_codec(
-            layouts,
-            plan.strategy,
-            owners=owners,
-            frame_numbers=frame_numbers,
-            objects=plan.objects,
-            reader=self._reader,
-        )
-        layout = layouts(codec)  # Another block size; chunks do not depend on the codec.
-        self._add(f"{array_name(number)}/zarr.json", array_json(layout, stack))
-        index = np.full((int(np.prod(layout.chunk_counts)), 2), -1, np.int64)
-        for (shard, chunks), parts in zip(shards.items(), units, strict=True):
-            for unit in parts:
-                unit.layout = layout
-            self._write_shard(f"{array_name(number)}/{chunk_key(shard)}", parts, index, chunks)
-
-    def _write_shard(
-        self, name: str, units: Sequence[SlabUnit], index: NDArray[np.int64], chunks: NDArray[np.int64]
-    ) -> None:
-        def done(unit: SlabUnit, offset: int) -> None:
-            per_slab = len(unit.table) // len(unit.slabs)
-            rows = (unit.slabs[:, None] * per_slab + np.arange(per_slab)).reshape(-1)
-            present = unit.table[:, 0] >= 0
-            index[rows[present]] = unit.table[present] + (offset, 0)
-            self._taken(unit)
-
-        member = self._staging.add_units(self._prefix + name, units, done, lambda: shard_index(index, chunks))
-        self._bytes_stored += member.length if member else 0
-
-    def _slab_units(
+    def add_units(
         self,
-        chunks: NDArray[np.int64],
-        layout: ArrayLayout,
-        owners: NDArray[np.int64],
-        frame_numbers: NDArray[np.int64],
-    ) -> list[SlabUnit]:
-        """The units of one shard, whose chunks are given."""
-        slabs = np.unique(chunks[chunks >= 0] // layout.chunks_per_slab)
-        per_unit = max(1, UNIT_BYTES // (layout.chunks_per_slab * layout.chunk_bytes))
-        units = []
-        for start in range(0, len(slabs), per_unit):
-            unit = SlabUnit(
-                slabs=slabs[start : start + per_unit],
-                layout=layout,
-                owners=owners,
-                frame_numbers=frame_numbers,
-                objects=self._plan.objects,
-                reader=self._reader,
-            )
-            unit.reports = frozenset(unit.taken) - self._reported
-            self._reported |= unit.reports
-            for index in unit.taken:
-                self._reader.expect(index)
-            units.append(unit)
-        return units
+        name: str,
+        units: Sequence[AnyUnit],
+        done: Callable[[AnyUnit, int], None],
+        tail: Callable[[], bytes] | None = None,
+    ) -> None:
+        """Write a member of this series by units; see ``StagingFile.add_units``."""
+        member = self.staging.add_units(self._prefix + name, units, done, tail)
+        self._count(member.length if member else 0)
 
-    def _frame_owners(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _count(self, length: int) -> None:
+        with self._lock:
+            self._bytes_stored += length
+
+    def frame_owners(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each position of a stack, the object and the frame of it that stands there."""
-        stack = self._plan.stacks[number]
+        stack = self.plan.stacks[number]
         positions = int(np.prod(stack.shape[: len(stack.shape) - stack.frame_rank]))
         owners, frame_numbers = np.full(positions, -1, np.int64), np.zeros(positions, np.int64)
-        for index, item in enumerate(self._plan.objects):
+        for index, item in enumerate(self.plan.objects):
             if item.treatment != Treatment.ARRAY:
                 continue
             places = np.array(item.positions, np.int64)
@@ -173,73 +102,3 @@ class SeriesWriter:
                 continue
             owners[places], frame_numbers[places] = index, frames
         return owners, frame_numbers
-
-    def _write_kept(self) -> None:
-        """Objects that are not in arrays, and their pixel values."""
-        objects = self._plan.objects
-        others = [index for index, item in enumerate(objects) if item.treatment != Treatment.ARRAY]
-        kept: list[int] = []
-        plain: list[int] = []
-        for index in others:
-            self._reader.expect(index)
-            begin, end = kept_range(objects[index])
-            (kept if begin < end else plain).append(index)
-        for number, member in enumerate(_members(kept, objects)):
-            name = "blobs.bin" if number == 0 else f"blobs.{number}.bin"
-            units = [KeptUnit(name, batch, objects, self._reader) for batch in kept_batches(member, objects)]
-            written = self._staging.add_units(self._prefix + name, units, self._kept_done)
-            self._bytes_stored += written.length if written else 0
-            self._flush_headers_if_full()
-        headers_only = [KeptUnit("", batch, objects, self._reader) for batch in kept_batches(plain, objects)]
-        for unit in self._staging.each(self._read_only, headers_only):
-            self._kept_done(unit, 0)
-            self._flush_headers_if_full()
-
-    def _read_only(self, unit: KeptUnit) -> KeptUnit:
-        """Nothing of these objects is written but their headers."""
-        unit.encode()
-        unit.prove(self._staging.descriptor, 0)
-        return unit
-
-    def _kept_done(self, unit: KeptUnit, offset: int) -> None:
-        for index, span in unit.spans:
-            row = self._rows[index]
-            if row.span_count == 0:
-                row.first_span = len(self._spans)
-            row.span_count += 1
-            self._spans.append(replace(span, offset=span.offset + offset))
-        self._taken(unit)
-
-    def _flush_headers_if_full(self) -> None:
-        if self._headers.is_full:
-            self._write_headers()
-
-    def _write_headers(self) -> None:
-        member = self._headers.take_member()
-        if member is not None:
-            self._add(member[0], *member[1])
-
-
-def shard_index(index: NDArray[np.int64], chunks: NDArray[np.int64]) -> bytes:
-    """The end of a shard: offset and length of each chunk, then their CRC32C (Zarr ``sharding_indexed`` 1.0).
-
-    index : (chunks of the array, 2), -1 where there is none
-    chunks : the number in the array of each chunk of the shard, -1 beyond the edge
-    """
-    entries = index[chunks].astype("<u8")
-    entries[(chunks < 0) | (entries[:, 1] == NOTHING)] = NOTHING
-    text = entries.tobytes()
-    return text + int(google_crc32c.value(text)).to_bytes(4, "little")
-
-
-def _members(kept: Sequence[int], objects: Sequence[Any]) -> list[list[int]]:
-    """Objects by member, each about a gigabyte at most."""
-    members: list[list[int]] = []
-    size = 0
-    for index in kept:
-        if not members or size + objects[index].length > KEPT_MEMBER_BYTES_MAX:
-            members.append([])
-            size = 0
-        members[-1].append(index)
-        size += objects[index].length
-    return members

@@ -83,6 +83,8 @@ def recover_slot(slot: Slot, fs: FileSystem) -> list[LogFinding]:
         if name.startswith(PENDING_PREFIX):
             fs.remove(slot.folder / name)
     paths = {number: segment_path(slot.folder, number) for number in segment_numbers(slot.folder)}
+    if paths:
+        fs.sync_folder(slot.folder)  # The last owner may have died between making a segment and doing this.
     for path in paths.values():
         findings += recover_segment(path, fs)
     spool = slot.folder / SPOOL

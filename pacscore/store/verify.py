@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pacscore.errors import PacscoreError
@@ -29,6 +30,7 @@ from pacscore.store.zip_layout import (
     read_directory,
 )
 
+MANIFEST = "manifest.bin"
 READ_BYTES = 4 << 20
 
 
@@ -56,18 +58,21 @@ def verify_file(path: Path, settings: Settings) -> Iterator[Damage]:
     try:
         file = GenerationFile(path)
         yield from _check_structure(file)
-        names = list(_directory(file)[0])
+        members, _ = _directory(file)
     except PacscoreError as error:
         yield Damage("file", error.message)
         return
-    for name in names:
-        if name == "manifest.bin" or name.endswith("/manifest.bin"):
-            try:
-                generation = Generation(file, name.removesuffix("manifest.bin"), settings)
-            except PacscoreError as error:
-                yield Damage("manifest", error.message, name)
-                continue
-            yield from verify_series(generation, settings)
+    yield from _check_members(file, members.values(), settings)
+    manifests = [name for name in members if name == MANIFEST or name.endswith(f"/{MANIFEST}")]
+    if not manifests:
+        yield Damage("file", "The file holds no manifest.")
+    for name in manifests:
+        try:
+            generation = Generation(file, name.removesuffix(MANIFEST), settings)
+        except PacscoreError as error:
+            yield Damage("manifest", error.message, name)
+            continue
+        yield from _check_content(generation, settings)
 
 
 def verify_series(generation: Generation, settings: Settings | None = None) -> Iterator[Damage]:
@@ -75,27 +80,28 @@ def verify_series(generation: Generation, settings: Settings | None = None) -> I
 
     The file's own structure is checked with it only where the series has the file for itself.
     """
-    threads = (settings or Settings()).threads()
+    settings = settings or Settings()
     if not generation.prefix:
         yield from _check_structure(generation.file)
+    yield from _check_members(generation.file, generation.members.values(), settings)
+    yield from _check_content(generation, settings)
 
-    def check_member(member: Member) -> Damage | None:
-        return _check_member(generation.file, member)
 
-    for damage in map_ordered(check_member, list(generation.members.values()), threads=threads):
+def _check_members(file: GenerationFile, members: Iterable[Member], settings: Settings) -> Iterator[Damage]:
+    for damage in map_ordered(partial(_check_member, file), list(members), threads=settings.threads()):
         if damage is not None:
             yield damage
+
+
+def _check_content(generation: Generation, settings: Settings) -> Iterator[Damage]:
+    """The manifest, and every object."""
     yield from _check_manifest(generation)
-
-    def check_object(index: int) -> Damage | None:
-        return _check_object(generation, index)
-
     try:
         count = generation.manifest.object_count
     except PacscoreError as error:
         yield Damage("manifest", error.message)
         return
-    for damage in map_ordered(check_object, range(count), threads=threads):
+    for damage in map_ordered(partial(_check_object, generation), range(count), threads=settings.threads()):
         if damage is not None:
             yield damage
 

@@ -97,14 +97,15 @@ class OpenMember:
         self.length = 0
         self.offset = archive._append(Member(name, 0, 0, 0).local_header()) + LOCAL.size + len(name)
 
-    def append(self, data: Bytes) -> int:
-        """Write a piece and return its offset in the file; safe from several threads."""
+    def append(self, *parts: Bytes) -> int:
+        """Write a piece, given in parts, and return its offset in the file; safe from several threads."""
         with self._lock:
-            self.crc32 = zlib.crc32(data, self.crc32)
-            self.length += len(data)
+            for part in parts:
+                self.crc32 = zlib.crc32(part, self.crc32)
+                self.length += len(part)
             if self.length > MEMBER_BYTES_MAX:
                 raise BugError(f"Member {self._name!r} of a generation grew beyond {MEMBER_BYTES_MAX} bytes.")
-            return self._archive._append(data)
+            return self._archive._append(*parts)
 
 
 class ZipWriter:
@@ -264,7 +265,10 @@ def _read_entry(directory: bytes, position: int) -> tuple[Member, int]:
     values = ENTRY.unpack(fixed)
     crc, length, name_length, extra_length, offset = values[7], values[9], values[10], values[11], values[16]
     start = position + ENTRY.size
-    name = directory[start : start + name_length].decode("ascii", "replace")
+    try:
+        name = directory[start : start + name_length].decode("ascii")
+    except UnicodeDecodeError as error:
+        raise DamagedError("The name of a member of a generation file is damaged.", offset=position) from error
     end = start + name_length + extra_length
     if offset == 0xFFFFFFFF and extra_length == OFFSET64.size:
         offset = OFFSET64.unpack(directory[start + name_length : end])[2]

@@ -255,3 +255,27 @@ def test_small_series_share_one_file(data: Path, tmp_path: Path) -> None:
         assert report.stored > 50
         generations = _files(archive.root / "packs") + _files(archive.root / "series")
         assert len(generations) <= 5
+
+
+def test_frames_of_deflated_objects_are_read_and_their_bytes_come_back(data: Path, tmp_path: Path) -> None:
+    paths = [path for path in _files(data / "single") if _syntax(path) == "1.2.840.10008.1.2.1.99"]
+    seen = 0
+    with pacscore.create(tmp_path / "archive") as archive:
+        for path in paths:
+            receipt = archive.receive(path.read_bytes())
+            source = pydicom.dcmread(path)
+            for _ in range(2):
+                instance = archive.instance(receipt.sop_instance_uid, version=1)
+                if "PixelData" in source and instance.bytes() == path.read_bytes():
+                    expected = source.pixel_array
+                    assert np.array_equal(instance.frame(0).reshape(expected.shape), expected), path.name
+                    seen += 1
+                archive.seal()
+    assert seen >= 2
+
+
+def _syntax(path: Path) -> str:
+    try:
+        return str(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta.TransferSyntaxUID)
+    except (pydicom.errors.InvalidDicomError, AttributeError):
+        return ""

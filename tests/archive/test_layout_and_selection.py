@@ -105,6 +105,28 @@ def test_a_selection_is_a_value_that_can_be_saved_sampled_and_split(archive_fold
 def test_events_tell_what_was_committed_and_go_on_from_a_position(archive_folder: Path) -> None:
     with pacscore.open(archive_folder, read_only=True) as archive:
         events = list(archive.events())
-        assert sum(len(event["series"]) for event in events) == 3
+        assert {event["kind"] for event in events} == {"commit"}
+        named = {part["series_instance_uid"] for event in events for part in event["series"]}
+        assert named == {row["SeriesInstanceUID"] for row in archive.find("series")}
         assert list(archive.events(after=events[-1]["position"])) == []
         assert len(list(archive.events(after=events[0]["position"]))) == len(events) - 1
+        with pytest.raises(InputError):
+            list(archive.events(after="tomorrow"))
+
+
+def test_events_tell_what_was_received_until_it_is_laid_out(data: Path, tmp_path: Path) -> None:
+    files = sorted((data / "series" / "mr-hitachi-4").iterdir())
+    with pacscore.create(tmp_path / "archive") as archive:
+        receipts = [archive.receive(path.read_bytes()) for path in files[:3]]
+        events = list(archive.events())
+        assert [event["kind"] for event in events] == ["received"] * 3
+        assert [event["sop_instance_uid"] for event in events] == [receipt.sop_instance_uid for receipt in receipts]
+        (last,) = archive.events(after=events[1]["position"])
+        assert last["sop_instance_uid"] == receipts[2].sop_instance_uid
+        archive.seal()
+        late = archive.receive(files[3].read_bytes())
+        after_sealing = list(archive.events(after=last["position"]))
+        assert [event["kind"] for event in after_sealing] == ["commit", "received"]
+        assert after_sealing[1]["sop_instance_uid"] == late.sop_instance_uid
+        archive.rebuild()
+        assert list(archive.events(after=after_sealing[0]["position"])) == after_sealing[1:]

@@ -373,10 +373,10 @@ def test_spans_of_top_level_elements_equal_their_twins(series: list[tuple[Elemen
 @settings(deadline=None)  # The first call compiles.
 @given(st.integers(-(2**62), 2**62), st.integers(-1, 2**62), st.integers(-(2**62), 2**62))
 def test_spans_outside_the_bytes_are_refused(offset: int, length: int, stop: int) -> None:
-    first, tags, vrs = np.zeros(8, np.uint8), np.array([NAME], np.uint32), np.zeros(1, np.uint16)
+    first, tags, vrs = np.zeros(8, np.uint8), np.array([NAME], np.int64), np.zeros(1, np.int64)
     for array in (first, tags, vrs):
         array.setflags(write=False)
-    columns = [np.array([offset], np.int64), np.array([length], np.int64), np.zeros(1, np.int16)]
+    columns = [np.array([offset], np.int64), np.array([length], np.int64), np.zeros(1, np.int64)]
     for column in columns:
         column.setflags(write=False)
     constant, scratch = np.ones(1, np.uint8), np.zeros((3, 1), np.int64)

@@ -162,6 +162,17 @@ def test_j6_retired_records_are_gone_and_their_space_is_freed(folder: Path) -> N
         assert len(segments(folder)) == 1
 
 
+def test_a_retired_record_is_not_found_even_while_its_segment_is_there(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal, Journal.open(folder, FS, SETTINGS, read_only=True) as reader:
+        large = journal.append(b"large", [bytes(30_000)])
+        journal.append(b"kept", [b"x"])
+        assert reader.read(large)[0] == b"large"
+        journal.retire([large])
+        for opened in (journal, reader):
+            with pytest.raises(NotFoundError):
+                opened.read(large)
+
+
 def test_b3_segment_numbers_are_not_used_twice(folder: Path) -> None:
     seen: set[Position] = set()
     for _ in range(5):

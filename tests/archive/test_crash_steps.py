@@ -1,0 +1,142 @@
+"""The process ends, or the power goes, at any step of whatever an archive does (DESIGN promises 1, 3, 9 and 10)."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from archive_under_stress import JOBS, Job, Twin, broken_promises, catalog_files, opened, quick_folder, whole_job
+
+from tests.failing_filesystem import Crash
+
+_LOSES_ALL = 2  # A seed of the twin's power cut that keeps nothing which is not synced.
+
+
+def after_crash(job: Job, where: Path, *, crash_at: int) -> list[str]:
+    """What is broken after the job was ended at a step, and after it was then done again."""
+    root, promises, folder = job.begin(where)
+    fs = Twin(where, crash_at=crash_at, seed=crash_at)
+    with pytest.raises(Crash):
+        job.work(root, fs, promises, folder)
+    fs.die()
+    broken = broken_promises(root, promises) if (root / "pacscore.toml").exists() else []
+    if not broken:
+        job.work(root, Twin(where), promises, folder)
+        broken = broken_promises(root, promises)
+    return [f"step {crash_at} ({fs.steps[-1]}): {line}" for line in broken]
+
+
+def after_power_cut(job: Job, where: Path, *, crash_at: int, seed: int) -> list[str]:
+    """What is broken after the power went at a step, and after the job was then done again."""
+    root, promises, folder = job.begin(where)
+    fs = Twin(where, crash_at=crash_at, seed=seed)
+    catalogs = [catalog_files(root)]
+    with suppress(Crash):
+        job.work(root, fs, promises, folder)
+    catalogs.append(catalog_files(root))
+    files = {path: path.read_bytes() for path in folder.iterdir()}
+    fs.cut_power(seed * 1000 + crash_at, root, catalogs)
+    folder.mkdir(exist_ok=True)
+    for path, content in files.items():
+        path.write_bytes(content)
+    broken = broken_promises(root, promises) if (root / "pacscore.toml").exists() else list(promises.acknowledged)
+    if not broken:
+        job.work(root, Twin(where), promises, folder)
+        broken = broken_promises(root, promises)
+    return [f"step {crash_at} ({fs.steps[-1]}), seed {seed}: {line}" for line in broken]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_after_a_crash_at_any_step_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
+    job = JOBS[name]
+    broken: list[str] = []
+    for crash_at in range(1, len(whole_job(job).steps) + 1):
+        with quick_folder() as where:
+            broken += after_crash(job, where / "job", crash_at=crash_at)
+    assert not broken
+
+
+def power_cuts(name: str, *, every: int, seeds: range) -> list[str]:
+    job = JOBS[name]
+    broken: list[str] = []
+    for crash_at in range(1, len(whole_job(job).steps) + 1):
+        for seed in seeds if crash_at % every == 0 else ():
+            with quick_folder() as where:
+                broken += after_power_cut(job, where / "job", crash_at=crash_at, seed=seed + crash_at % 7)
+    return broken
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_after_a_power_cut_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
+    assert not power_cuts(name, every=3, seeds=range(1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOBS)
+def test_after_a_power_cut_at_any_step_every_promise_is_kept_whatever_the_outcome(name: str) -> None:
+    assert not power_cuts(name, every=1, seeds=range(7, 17))
+
+
+def killed_then_power_cut(job: Job, where: Path, *, crash_at: int, seed: int) -> list[str]:
+    """What is broken when the process is killed at a step, the job done again, and only then the power goes.
+
+    What the dead process had not synced is there to be seen, and nobody may take it for durable.
+    """
+    root, promises, folder = job.begin(where)
+    fs = Twin(where, crash_at=crash_at, seed=seed)
+    with pytest.raises(Crash):
+        job.work(root, fs, promises, folder)
+    fs.revive()
+    job.work(root, fs, promises, folder)
+    fs.cut_power(seed, root, [catalog_files(root)])
+    return [f"step {crash_at} ({fs.steps[crash_at - 1]}), seed {seed}: {x}" for x in broken_promises(root, promises)]
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_what_a_killed_process_had_not_synced_is_not_taken_for_durable(name: str) -> None:
+    job = JOBS[name]
+    broken: list[str] = []
+    for crash_at in range(1, len(whole_job(job).steps) + 1, 3):
+        with quick_folder() as where:
+            # Of these seeds the first loses all that is not synced.
+            broken += killed_then_power_cut(job, where / "job", crash_at=crash_at, seed=_LOSES_ALL)
+    assert not broken
+
+
+def moments_around_a_commit(job: Job) -> list[int]:
+    """Steps at which recovery has the most to do: from the publication of a generation to the end of its commit."""
+    steps = whole_job(job).steps
+    published = [number for number, step in enumerate(steps, 1) if step.startswith("rename") and step.endswith(".zip")]
+    return [published[-1] + 1, published[-1] + 4]
+
+
+def recovery_interrupted(job: Job, where: Path, *, crash_at: int, again_at: int) -> tuple[bool, list[str]]:
+    """Whether recovery came as far as ``again_at``, and what is broken after it was ended there."""
+    root, promises, folder = job.begin(where)
+    fs = Twin(where, crash_at=crash_at, seed=crash_at)
+    with pytest.raises(Crash):
+        job.work(root, fs, promises, folder)
+    recovering = Twin(where, crash_at=again_at, seed=again_at)
+    came_so_far = False
+    try:
+        with opened(root, recovering):
+            recovering.revive()
+    except Crash:
+        came_so_far = True
+    broken = broken_promises(root, promises)
+    return came_so_far, [f"step {crash_at}, then {again_at} ({recovering.steps[again_at - 1]}): {x}" for x in broken]
+
+
+@pytest.mark.parametrize("name", ["late", "ingest"])
+def test_recovery_that_is_itself_ended_at_any_step_is_done_again(name: str) -> None:
+    job = JOBS[name]
+    broken: list[str] = []
+    for crash_at in moments_around_a_commit(job):
+        again_at, came_so_far = 0, True
+        while came_so_far:
+            again_at += 1
+            with quick_folder() as where:
+                came_so_far, found = recovery_interrupted(job, where / "job", crash_at=crash_at, again_at=again_at)
+                broken += found
+    assert not broken

@@ -1,0 +1,57 @@
+"""A reader of sharded arrays written from the Zarr v3 specification: plain loops, no code of the store.
+
+It is the twin of the shard kernels: what they encode must decode to the same words here, and the boxes they read
+must be those of the whole array.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+ABSENT = (1 << 64) - 1
+
+
+def read_array(member: Callable[[str], bytes | None], name: str) -> NDArray[Any]:
+    """The whole array ``name``; ``member`` gives the bytes of a key, or None."""
+    metadata = json.loads(member(f"{name}/zarr.json") or b"")
+    shape = metadata["shape"]
+    shard_shape = metadata["chunk_grid"]["configuration"]["chunk_shape"]
+    (sharding,) = metadata["codecs"]
+    assert sharding["name"] == "sharding_indexed"
+    assert metadata["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "."}}
+    padded = [-(-length // shard) * shard for length, shard in zip(shape, shard_shape, strict=True)]
+    out = np.full(padded, metadata["fill_value"], np.dtype(metadata["data_type"]).newbyteorder("<"))
+    for shard in itertools.product(*(range(n // s) for n, s in zip(padded, shard_shape, strict=True))):
+        data = member(f"{name}/c." + ".".join(map(str, shard)))
+        if data is not None:
+            place = tuple(slice(i * s, (i + 1) * s) for i, s in zip(shard, shard_shape, strict=True))
+            _read_shard(data, sharding["configuration"], shard_shape, out[place])
+    return out[tuple(slice(0, length) for length in shape)]
+
+
+def _read_shard(data: bytes, configuration: dict[str, Any], shard_shape: list[int], out: NDArray[Any]) -> None:
+    chunk_shape = configuration["chunk_shape"]
+    counts = [s // c for s, c in zip(shard_shape, chunk_shape, strict=True)]
+    assert configuration["index_location"] == "end"
+    assert [codec["name"] for codec in configuration["codecs"]] == ["bytes", "blosc", "crc32c"]
+    length = 16 * int(np.prod(counts))
+    index_bytes, crc = data[-length - 4 : -4], data[-4:]
+    assert google_crc32c.value(index_bytes) == int.from_bytes(crc, "little")
+    index = np.frombuffer(index_bytes, "<u8").reshape(*counts, 2)
+    for chunk in itertools.product(*map(range, counts)):
+        offset, size = map(int, index[chunk])
+        if offset == ABSENT:
+            assert size == ABSENT
+            continue
+        stored = data[offset : offset + size]
+        assert google_crc32c.value(stored[:-4]) == int.from_bytes(stored[-4:], "little")
+        words = np.frombuffer(blosc.decompress(stored[:-4]), out.dtype).reshape(chunk_shape)
+        out[tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk, chunk_shape, strict=True))] = words
