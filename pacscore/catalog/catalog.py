@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from threading import Event, RLock
 from types import TracebackType
 
 from sqlalchemy import Connection, Engine
 
-from pacscore.catalog import dialect, finding, instances, keys, migrations, paging, reading, schema, writing
+from pacscore.catalog import dialect, finding, instances, keys, loading, migrations, paging, reading, schema, writing
 from pacscore.catalog.attributes import Level
 from pacscore.catalog.consensus import Consensus, merge
 from pacscore.catalog.finding import Found, InstanceDocuments
@@ -35,7 +34,6 @@ from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
-_LOAD_BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.
 _UPSERT_POSITION = dialect.upsert(schema.position)
 
 
@@ -170,14 +168,8 @@ class Catalog:
 
         The search indexes are made anew at the end, so this pays from about a tenth of what the catalog holds.
         """
-        count = 0
-        source = iter(entries)
-        with self._transaction() as connection, dialect.bulk(connection):
-            while batch := list(islice(source, _LOAD_BATCH)):
-                self._put_series(connection, batch)
-                self._states.clear()
-                count += len(batch)
-        return count
+        with self._transaction() as connection, dialect.bulk(connection) as bulk:
+            return loading.load(connection, entries, bulk, put_known=self._put_series)
 
     # Reading.
 
