@@ -34,6 +34,9 @@ def _stamp() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
 
 
+STAMP = _stamp()  # Of the code that is running: sources may change during a long run.
+
+
 def _index(context: Context) -> Index:
     if "idc" not in context.shared:
         context.shared["idc"] = Index.of(context)
@@ -43,7 +46,7 @@ def _index(context: Context) -> Index:
 
 def _path(context: Context) -> Path:
     kind = "quick" if context.quick else "full"
-    return context.scratch / f"idc-{kind}-{_index(context).copies}-{_stamp()}" / "catalog.sqlite"
+    return context.scratch / f"idc-{kind}-{_index(context).copies}-{STAMP}" / "catalog.sqlite"
 
 
 def _load(context: Context, path: Path) -> float:
@@ -177,7 +180,7 @@ def _long(context: Context) -> Path:
 def _archives(context: Context) -> tuple[Path, Path]:
     """An archive with one series of 5,000 instances, and the same with the crowd in its catalog; made once."""
 
-    folder = context.scratch / f"crowd-{_crowd(context)[0]}-{_stamp()}"
+    folder = context.scratch / f"crowd-{_crowd(context)[0]}-{STAMP}"
     empty, full = folder / "empty", folder / "full"
     if not (folder / "made").exists():
         with pacscore.create(fresh(folder) / "empty") as archive:

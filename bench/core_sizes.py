@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -60,8 +61,9 @@ def _jpegls_bytes(sources: list[Path]) -> int:
             size = path.stat().st_size
             total += size
             try:
-                dataset = pydicom.dcmread(path, force=True)
-                words = dataset.pixel_array
+                with warnings.catch_warnings(action="ignore"):  # Padding behind the pixels is no matter here.
+                    dataset = pydicom.dcmread(path, force=True)
+                    words = dataset.pixel_array
             except (AttributeError, ValueError, pydicom.errors.InvalidDicomError):
                 continue  # No image, or no DICOM: it stays as it is.
             if words.dtype.itemsize > 2 or dataset.BitsAllocated == 1:

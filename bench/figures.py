@@ -30,6 +30,13 @@ AREAS = ("core",)
 _BASE = ("numpy", "numba", "zarr", "numcodecs", "sqlalchemy", "pydicom", "imagecodecs")
 
 
+def data_folder() -> Path:
+    """``PACSCORE_TEST_DATA``, else ``shared/data`` beside the checkout or beside its folder."""
+    named = os.environ.get("PACSCORE_TEST_DATA")
+    places = [Path(named)] if named else [parent / "shared" / "data" for parent in (ROOT.parent, ROOT.parent.parent)]
+    return next((place for place in places if place.is_dir()), places[0])
+
+
 def load_rows() -> None:
     """Import the areas; each registers its rows."""
     for area in AREAS:
@@ -130,9 +137,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds: for looking whether a row runs")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("PACSCORE_TEST_DATA", ROOT.parent / "shared" / "data"))
-    )
+    parser.add_argument("--data", type=Path, default=data_folder(), help="the test data; default as for the tests")
     parser.add_argument("--scratch", type=Path, help="folder for archives, made series and catalogs; kept")
     arguments = parser.parse_args()
     load_rows()

@@ -29,6 +29,7 @@ DOI = "IDC:0013xx01"
 _PRIVATE = {COLLECTION: "collection_id", DOI: "source_DOI", "IDC:0013xx02": "license_short_name"}
 _NUMBERS = frozenset({"PixelRepresentation", "SeriesNumber"})
 _COLUMNS = [*KEYWORDS, *_PRIVATE.values(), "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID"]
+_IDENTITIES = frozenset({"StudyInstanceUID", "SeriesInstanceUID", "PatientID"})  # Each copy has its own.
 _BATCH = 20_000
 
 IndexRow = dict[str, Any]
@@ -103,7 +104,7 @@ class Index:
             same = pyarrow.compute.equal(self.table[name], text)
             mask = same if mask is None else pyarrow.compute.and_(mask, same)
         found = int(pyarrow.compute.sum(mask).as_py() or 0)
-        return found if "SeriesInstanceUID" in match or "PatientID" in match else found * self.copies
+        return found if match.keys() & _IDENTITIES else found * self.copies
 
 
 def _marked(row: IndexRow, copy: int) -> IndexRow:
@@ -112,7 +113,7 @@ def _marked(row: IndexRow, copy: int) -> IndexRow:
     for keyword in _NUMBERS:
         row[keyword] = int(row[keyword]) if (row[keyword] or "").lstrip("-").isdigit() else row[keyword]
     if copy:
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "PatientID"):
+        for keyword in _IDENTITIES:
             row[keyword] = f"{row[keyword]}.{copy}"
     return row
 

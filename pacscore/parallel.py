@@ -5,7 +5,8 @@ process, so that nested calls never oversubscribe: inside a pool worker everythi
 child builds a pool of its own.
 
 Results never depend on the number of threads: tiles are disjoint parts of the output, and ``map_ordered`` yields in
-the order of its input.
+the order of its input. Neither leaves work behind: once it returns or raises, no thread writes into the caller's arrays
+or reads the caller's files any more.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 from pacscore.settings import Settings
 
@@ -29,8 +30,8 @@ _inside = threading.local()
 
 
 def _forget_pool() -> None:
-    global _pool, _pool_threads, _lock  # One pool per process is the point of this module.
-    _pool, _pool_threads, _lock = None, 0, threading.Lock()
+    global _pool, _pool_threads, _lock, _inside  # One pool per process is the point of this module.
+    _pool, _pool_threads, _lock, _inside = None, 0, threading.Lock(), threading.local()
 
 
 os.register_at_fork(after_in_child=_forget_pool)
@@ -98,10 +99,14 @@ def run_tiles(function: Callable[[int, int], None], count: int, *, tile: int = 1
     futures = [pool.submit(drain) for _ in range(wanted - 1)]
     try:
         drain()
+    except BaseException:  # Ctrl-C between two tiles, too.
+        failed.set()
+        raise
     finally:
-        for future in futures:
-            if not future.cancel():
-                future.result()
+        _settle(futures)
+    for future in futures:
+        if not future.cancelled():
+            future.result()
 
 
 def map_ordered(
@@ -125,5 +130,9 @@ def map_ordered(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        for future in waiting:
-            future.cancel()
+        _settle(waiting)
+
+
+def _settle(futures: Iterable[Future[Any]]) -> None:
+    """Cancel what has not begun, and wait for what has."""
+    wait([future for future in futures if not future.cancel()])

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pacscore.errors import InputError
 
 MIB = 1 << 20
+_ZERO_ALLOWED = {"thread_count", "grace_seconds"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,11 @@ class Settings:
     """Limits and choices of one archive session.
 
     Sizes are bytes, times are seconds. ``thread_count`` 0 means one per CPU this process may use.
+
+    Raises
+    ------
+    InputError
+        A limit below 1, or a number of threads or seconds below 0.
     """
 
     thread_count: int = 0
@@ -49,6 +55,12 @@ class Settings:
     # Catalog.
     page_rows_max: int = 10_000
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, least = getattr(self, field.name), 0 if field.name in _ZERO_ALLOWED else 1
+            if not value >= least:  # NaN, too.
+                raise InputError(f"{field.name} must be {least} or more, not {value}.", expected=least, found=value)
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """The defaults, overridden by ``PACSCORE_<FIELD>`` variables. For front ends only.
@@ -56,7 +68,7 @@ class Settings:
         Raises
         ------
         InputError
-            A variable is not a number.
+            A variable is not a number, or too small.
 
         Examples
         --------

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pacscore.archive.candidates import files_below
+from pacscore.archive.candidates import FileSource, files_below, look_at
 from pacscore.archive.rendering import draw
 from pacscore.archive.report import IngestReport, Progress, Reported, no_progress
-from pacscore.errors import InputError
+from pacscore.errors import InputError, UndecodableError
 from pacscore.imaging import contact_sheet
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
+    from pacscore.archive.records import StackRecord
     from pacscore.archive.series import Series
+    from pacscore.imaging import Volume
+    from pacscore.settings import Settings
 
 ATTRIBUTION = (
     "Images: patient STS_003 of the Soft-tissue-Sarcoma collection, The Cancer Imaging Archive, CC BY 3.0 "
@@ -100,7 +103,7 @@ def run_demo(
         opened = [series for _, series in found]
         example = max(opened, key=_volume_voxels)
         pictures = _draw(opened, example, out)
-        timing, speedup = _time_volume(example, sources)
+        timing, speedup = _time_volume(example, sources) if example.stacks else ("there is none to read", None)
         proven, objects = _prove(archive, sources, progress)
         exported = archive.export(out / "export", SeriesInstanceUID=example.series_instance_uid, progress=progress)
         return DemoStory(
@@ -124,20 +127,30 @@ def _voxels(series: Series) -> tuple[int, str]:
 
 
 def _volume_voxels(series: Series) -> int:
-    """Voxels of its largest regular volume: what the demo reads and draws."""
-    return max(
-        (math.prod(stack.shape) for stack in series.stacks if stack.kind == "volume" and len(stack.frame_shape) == 2),
-        default=0,
-    )
+    """Voxels of its largest grey volume: what the demo reads and draws."""
+    return max(map(_grey_voxels, series.stacks), default=0)
+
+
+def _grey_voxels(stack: StackRecord) -> int:
+    return math.prod(stack.shape) if stack.kind == "volume" and len(stack.frame_shape) == 2 else 0
+
+
+def _shown(series: Series) -> Volume:
+    """Its largest grey volume, else its first stack; of extra axes the first index of each."""
+    number = max(range(len(series.stacks)), key=lambda index: _grey_voxels(series.stacks[index]))
+    return series.volume(number, at={axis.name: 0 for axis in series.stacks[number].axes})
 
 
 def _draw(opened: list[Series], example: Series, out: Path) -> list[Path]:
-    """A contact sheet of the largest series, and three planes of the example."""
-    volumes = [series.volume() for series in opened if series.stacks][:_SHEET_MAX]
-    shown = [volume.at({axis.name: 0 for axis in volume.axes}) if volume.axes else volume for volume in volumes]
+    """A contact sheet of the largest series, and three planes of the example, where they have pictures."""
+    if not example.stacks:
+        return []
     sheet, planes = out / "contact-sheet.png", out / "three-planes.png"
-    contact_sheet(shown).save(sheet)
-    draw(example.volume(), "planes").save(planes)
+    contact_sheet([_shown(series) for series in opened if series.stacks][:_SHEET_MAX]).save(sheet)
+    try:
+        draw(_shown(example), "planes").save(planes)
+    except UndecodableError:
+        return [sheet]
     return [sheet, planes]
 
 
@@ -145,30 +158,36 @@ def _time_volume(series: Series, sources: tuple[Path, ...]) -> tuple[str, float 
     """Read the example's volume from the archive and from its files with pydicom, several times each, in turn."""
     import pydicom
 
-    volume = series.volume()
-    wanted = {member.sop_instance_uid for member in series.members}
-    files = [
-        path
-        for path in files_below(sources)
-        if getattr(pydicom.dcmread(path, force=True, specific_tags=["SOPInstanceUID"]), "SOPInstanceUID", "") in wanted
-    ]
+    volume = _shown(series)
+    wanted = set(volume.sop_instance_uids)
+    files = [path for path in files_below(sources) if _sop_instance_uid(path, series.settings) in wanted]
 
     def from_files() -> None:
         slices = [pydicom.dcmread(path) for path in files]
         np.stack([each.pixel_array for each in sorted(slices, key=lambda each: str(each.SOPInstanceUID))])
 
     times: dict[str, list[float]] = {"archive": [], "files": []}
-    for _ in range(_RUNS):
-        for name, read in (("archive", volume.array), ("files", from_files)):
-            start = time.perf_counter()
-            read()
-            times[name].append(time.perf_counter() - start)
+    try:
+        for _ in range(_RUNS):
+            for name, read in (("archive", volume.array), ("files", from_files)):
+                start = time.perf_counter()
+                read()
+                times[name].append(time.perf_counter() - start)
+    except UndecodableError as error:
+        return error.message, None
+    except (AttributeError, NotImplementedError, RuntimeError, ValueError) as error:  # What pydicom raises there.
+        return f"pydicom cannot read these files to compare with: {type(error).__name__}", None
     archive, plain = (statistics.median(times[name]) for name in ("archive", "files"))
     text = (
         f"{' × '.join(map(str, volume.shape))} in {archive * 1e3:.1f} ms; from the {len(files)} files with pydicom "
         f"{plain * 1e3:.1f} ms: {plain / archive:.0f} times faster"
     )
     return text, plain / archive
+
+
+def _sop_instance_uid(path: Path, settings: Settings) -> str:
+    candidate = look_at(FileSource.at(path), settings).candidate
+    return candidate.sop_instance_uid if candidate is not None else ""
 
 
 def _prove(archive: Archive, sources: tuple[Path, ...], progress: Progress) -> tuple[int, int]:

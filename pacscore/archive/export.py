@@ -41,8 +41,8 @@ def export_originals(session: Session, out: Path, match: Mapping[str, Any], prog
         def write(instance: Instance, folder: Path = folder) -> tuple[str, int]:
             suffix = "" if instance.is_current else f"-v{instance.version}-{instance.ordinal}"
             path = folder / f"{instance.ordinal + 1:06d}{suffix}.dcm"
+            data = instance.bytes()  # Before the file is made: a damaged object leaves no empty one in the way.
             with session.filesystem.create(path) as file:
-                data = instance.bytes()
                 file.append(data)
                 file.sync()
             return str(path), len(data)

@@ -24,6 +24,7 @@ from pacscore.parallel import map_ordered
 
 _HEADER_BUDGET_BYTES = 64 << 20
 _TABLE_ROW_BYTES = 56
+_LOOK_BATCH = 16  # Files: handing one over to another thread costs as much as scanning it.
 
 
 @dataclass(slots=True)
@@ -80,15 +81,30 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
 
 
 def _look_at_all(session: Session, paths: tuple[Path, ...], progress: Progress) -> Iterator[Look]:
-    inside = session.layout.root.resolve()
-    found = [path for path in files_below(paths) if inside not in path.resolve().parents]
-    looks = map_ordered(
-        lambda path: look_at(FileSource.at(path), session.settings), found, threads=session.settings.threads(), ahead=32
+    found = list(_outside(session.layout.root.resolve(), files_below(paths)))
+    batches = (found[start : start + _LOOK_BATCH] for start in range(0, len(found), _LOOK_BATCH))
+    looked = map_ordered(
+        lambda batch: [look_at(FileSource.at(path), session.settings) for path in batch],
+        batches,
+        threads=session.settings.threads(),
     )
-    for number, look in enumerate(looks, 1):
-        yield look
-        if number % 50 == 0 or number == len(found):
-            progress("scanning", number, len(found))
+    number = 0
+    for looks in looked:
+        yield from looks
+        number += len(looks)
+        progress("scanning", number, len(found))
+
+
+def _outside(archive: Path, paths: Iterable[Path]) -> Iterator[Path]:
+    """The paths that do not lead into the archive itself."""
+    folders: dict[Path, Path] = {}
+    for path in paths:
+        if path.is_symlink():
+            real = path.resolve().parent
+        else:  # Resolving costs a look at every folder above: done once for each.
+            real = folders.get(path.parent) or folders.setdefault(path.parent, path.parent.resolve())
+        if archive != real and archive not in real.parents:
+            yield path
 
 
 def _group_by_series(session: Session, looks: Iterable[Look], tally: _Tally) -> dict[str, list[Candidate]]:

@@ -119,6 +119,8 @@ def create_layout(root: Path, *, strategy: str, filesystem: FileSystem) -> Layou
         This platform's locks and syncs do not keep promise 1.
     """
     refuse_unsafe_platform()
+    if root.exists() and not root.is_dir():
+        raise InputError("there is a file of that name: choose a new or empty folder.", path=str(root))
     if root.exists() and not _is_unfinished(root):
         what = "an archive already" if (root / IDENTITY_FILE).exists() else "not empty"
         raise InputError(f"the folder is {what}: choose a new or empty one for a new archive.", path=str(root))
@@ -169,26 +171,32 @@ def read_layout(root: Path) -> Layout:
         A newer pacscore wrote it, or ``pacscore.toml`` cannot be read.
     """
     try:
-        text = (root / IDENTITY_FILE).read_text("utf-8")
+        content = (root / IDENTITY_FILE).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFoundError(
             f"no archive there: {IDENTITY_FILE} is missing. Check the path, or make one with `pacscore create`.",
             path=str(root),
         ) from error
     try:
-        table = tomllib.loads(text)
-        version, identity, strategy = int(table["format"]), str(table["id"]), str(table["strategy"])
-    except (tomllib.TOMLDecodeError, KeyError, ValueError) as error:
+        table = tomllib.loads(content.decode())
+        version = int(table["format"])
+        _refuse_newer(version, str(table.get("created_by", "a newer pacscore")))
+        return Layout(root, str(table["id"]), str(table["strategy"]), version)
+    except (KeyError, TypeError, ValueError) as error:
         raise FormatVersionError(
             f"{IDENTITY_FILE} cannot be understood: restore it from a backup.", path=str(root)
         ) from error
+
+
+def _refuse_newer(version: int, created_by: str) -> None:
+    """A newer format may name all else in another way, so this comes before anything else is read."""
     if version > FORMAT_VERSION:
         raise FormatVersionError(
-            f"the archive has format {version}, this pacscore reads up to {FORMAT_VERSION}: install a newer pacscore.",
+            f"the archive has format {version}, this pacscore reads up to {FORMAT_VERSION}. It was made by "
+            f"{created_by}: install that version or a newer one.",
             expected=FORMAT_VERSION,
             found=version,
         )
-    return Layout(root, identity, strategy, version)
 
 
 def refuse_unsafe_platform() -> None:

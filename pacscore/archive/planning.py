@@ -10,7 +10,7 @@ P3  Frames that cannot lie in an array (encapsulated, one-bit, oddly long) still
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from pacscore.archive.candidates import Candidate
 from pacscore.archive.records import SeriesRecord, StackRecord, ome_of
 from pacscore.catalog import SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacscore.dicom.attributes import Header, constants_and_varying
+from pacscore.dicom.description import PIXEL_KEYWORDS
 from pacscore.dicom.elements import PIXEL_TAGS
 from pacscore.dicom.encapsulated import FrameMap, map_frames
 from pacscore.dicom.pixels import NativeMapping, PixelDescription, describe_pixels, native_mapping
@@ -36,7 +37,7 @@ from pacscore.store.strategy import Strategy
 
 _INSTANCE_KEYWORDS = frozenset({"InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames"})
 SERIES_ROW_KEYWORDS = STUDY_KEYWORDS | SERIES_KEYWORDS
-_PLAN_KEYWORDS = GEOMETRY_KEYWORDS | IMAGING_KEYWORDS | _INSTANCE_KEYWORDS
+_PLAN_KEYWORDS = GEOMETRY_KEYWORDS | IMAGING_KEYWORDS | PIXEL_KEYWORDS | _INSTANCE_KEYWORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def plan_series(
         The plan, and the candidates in the order of its objects, their headers let go.
     """
     by_name = sorted(candidates, key=lambda each: (each.sop_instance_uid, each.version, each.sha256 or b""))
-    described = list(map_ordered(lambda each: describe(each, settings), by_name))
+    # Decoding holds the interpreter's lock: only reading objects again is worth handing to other threads.
+    threads = 1 if all(map(_is_at_hand, by_name)) else None
+    described = list(map_ordered(lambda each: describe(each, settings), by_name, threads=threads))
     described, stacks = _in_stack_order(described, stack_objects(described))
     records = [_stack_record(stack, described) for stack in stacks]
     arrays = _number_arrays(records, described)
@@ -100,6 +103,12 @@ def plan_series(
     return plan, [each.candidate.unloaded() for each in described]
 
 
+def _is_at_hand(candidate: Candidate) -> bool:
+    """Whether an object can be described without reading it again."""
+    scan = candidate.scan
+    return scan is not None and candidate.header is not None and not (scan.pixels and scan.pixels.encapsulated)
+
+
 def describe(candidate: Candidate, settings: Settings) -> Described:
     """Decode what planning needs of one object; an encapsulated one is read whole for its fragments."""
     loaded = candidate.loaded(settings)
@@ -107,10 +116,11 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
     assert scan is not None
     assert data is not None
     header = Header(data, scan)
+    document = header.document(keywords=_PLAN_KEYWORDS)
     description, mapping, fragments = None, None, None
     tag = pixel_tag(scan)
     if tag is not None:
-        description = _described_pixels(header, scan, tag)
+        description = _described_pixels(document, scan, tag)
     if scan.pixels is not None and scan.pixels.encapsulated:
         fragments = _fragments(loaded, scan, header, description)
     elif scan.pixels is not None and description is not None:
@@ -119,7 +129,7 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
         loaded,
         scan,
         header,
-        header.document(keywords=_PLAN_KEYWORDS),
+        document,
         description,
         mapping,
         fragments,
@@ -134,10 +144,10 @@ def pixel_tag(scan: Scan) -> int | None:
     return last if last in PIXEL_TAGS else None
 
 
-def _described_pixels(header: Header, scan: Scan, tag: int) -> PixelDescription | None:
+def _described_pixels(document: Mapping[str, Any], scan: Scan, tag: int) -> PixelDescription | None:
     """What the header says of the pixels; None where it contradicts itself: the bytes are kept, no frame is made."""
     try:
-        return describe_pixels(header.get, scan.parts.transfer_syntax_uid, tag)
+        return describe_pixels(document.get, scan.parts.transfer_syntax_uid, tag)
     except InputError:
         return None
 

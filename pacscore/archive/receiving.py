@@ -26,6 +26,8 @@ from pacscore.catalog import Location
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InputError, InvalidDicomError, LimitError
 
+_head_text = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def receive_object(
     session: Session,
@@ -95,9 +97,9 @@ def _store(session: Session, candidate: Candidate, source: str | None) -> Receip
         version = max(other.version for other in others) + 1
         candidate, status = replace(candidate, version=version, current=False), ReceiveStatus.VERSION
     head = journal_head(candidate, key) | {"received": time.time(), "source": source or ""}
-    whole = candidate.source.read()
-    position = session.journal.append(json.dumps(head, separators=(",", ":")).encode(), [whole])
-    session.receiving.put(received_row(head, candidate, position))
+    row = received_row(head, candidate, "")  # Made now, so that those who share a sync write their rows together.
+    position = session.journal.append(_head_text(head).encode(), [candidate.source.read()])
+    session.receiving.put(replace(row, position=position))
     return _receipt(status, candidate)
 
 

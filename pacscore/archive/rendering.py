@@ -20,6 +20,7 @@ def render_series(
     series_instance_uid: str,
     out: Path,
     *,
+    study_instance_uid: str | None = None,
     view: str = "planes",
     stack: int = 0,
     index: int | None = None,
@@ -41,7 +42,7 @@ def render_series(
         raise InputError(f"there is no view {view!r}: choose one of {', '.join(VIEWS)}.")
     if index is not None and view not in PLANES:
         raise InputError("an index goes with axial, coronal or sagittal: name one of them as the view.")
-    volume = archive.series(series_instance_uid).volume(stack)
+    volume = archive.series(series_instance_uid, study_instance_uid).volume(stack)
     if volume.axes:
         volume = volume.at({axis.name: 0 for axis in volume.axes})
     shown = None if window is None else Window(*window)

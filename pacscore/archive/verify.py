@@ -74,7 +74,11 @@ def _received(session: Session, key: str) -> tuple[int, list[VerifyFinding]]:
         return 0, []
     findings, count = [], 0
     series = Series(session, stored)
-    for instance in series.instances:
+    try:
+        waiting = [instance for instance in series.all_versions if series.members[instance.ordinal].candidate.journal]
+    except PacscoreError as error:
+        return 0, [VerifyFinding("journal", error.message, stored.series_instance_uid)]
+    for instance in waiting:
         count += 1
         try:
             instance.bytes()

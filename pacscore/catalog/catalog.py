@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from threading import Event, RLock
 from types import TracebackType
 
 from sqlalchemy import Connection, Engine
 
-from pacscore.catalog import dialect, finding, instances, keys, migrations, paging, reading, schema, writing
+from pacscore.catalog import dialect, finding, instances, keys, loading, migrations, paging, reading, schema, writing
 from pacscore.catalog.attributes import Level
 from pacscore.catalog.consensus import Consensus, merge
 from pacscore.catalog.finding import Found, InstanceDocuments
@@ -35,7 +34,6 @@ from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
-_LOAD_BATCH = 1_000  # Larger ones are slower: more live objects for the garbage collector to visit.
 _UPSERT_POSITION = dialect.upsert(schema.position)
 
 
@@ -53,6 +51,8 @@ class Catalog:
         self._process = os.getpid()
         self._lock = RLock()
         self._writing: Connection | None = None
+        self._lookup_lock = RLock()
+        self._looking: Connection | None = None
         self._states: dict[str, SeriesState] = {}
         self._seen_version = -1
 
@@ -84,11 +84,12 @@ class Catalog:
 
     def close(self) -> None:
         """Close every connection. Harmless when repeated."""
-        with self._lock:
-            if self._writing is not None and self._process == os.getpid():
-                self._writing.close()
-            self._writing = None
-            self._engine.dispose(close=self._process == os.getpid())
+        with self._lock, self._lookup_lock:
+            own = self._process == os.getpid()
+            for kept in filter(None, (self._writing, self._looking) if own else ()):
+                kept.close()
+            self._writing = self._looking = None
+            self._engine.dispose(close=own)
             self._states.clear()
 
     def __enter__(self) -> Catalog:
@@ -104,20 +105,15 @@ class Catalog:
     def put_received(self, rows: Sequence[ReceivedRow], *, positions: Mapping[str, str] | None = None) -> None:
         """Add instances of the journal, in one transaction; rows already there are replaced.
 
-        ``positions`` are set in the same transaction. Cost: about 45 µs a row in batches of 100, whatever the size of
-        the catalog.
+        ``positions`` are set in the same transaction. Cost: about 45 µs a row in batches of 100.
         """
         with self._transaction() as connection:
             states = self._states_of(connection, [(r.key, r.study_instance_uid, r.series_instance_uid) for r in rows])
             consensus = {key: state.consensus for key, state in states.items()}
             for row in rows:
                 consensus[row.key] = merge(consensus[row.key], row.sop_instance_uid, writing.stated(row.document))
-            changes: list[tuple[SeriesState, Consensus, Document | None]] = [
-                (state, consensus[key], None)
-                for key, state in states.items()
-                if state.new or consensus[key] is not state.consensus
-            ]
-            writing.place(connection, changes)
+            changed = [each for key, each in states.items() if each.new or consensus[key] is not each.consensus]
+            writing.place(connection, [(state, consensus[state.key], None) for state in changed])
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             self._set_positions(connection, positions)
@@ -172,14 +168,8 @@ class Catalog:
 
         The search indexes are made anew at the end, so this pays from about a tenth of what the catalog holds.
         """
-        count = 0
-        source = iter(entries)
-        with self._transaction() as connection, dialect.bulk(connection):
-            while batch := list(islice(source, _LOAD_BATCH)):
-                self._put_series(connection, batch)
-                self._states.clear()
-                count += len(batch)
-        return count
+        with self._transaction() as connection, dialect.bulk(connection) as bulk:
+            return loading.load(connection, entries, bulk, put_known=self._put_series)
 
     # Reading.
 
@@ -200,8 +190,11 @@ class Catalog:
 
     def lookup_many(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
         """`lookup` for many at once."""
-        with self._reading() as connection:
-            return instances.locate(connection, sop_instance_uids)
+        self._own_process()
+        with dialect.errors_translated(), self._lookup_lock:
+            if self._looking is None:  # Kept: taking one from the pool takes longer than looking.
+                self._looking = self._engine.connect()
+            return instances.locate(self._looking, sop_instance_uids)
 
     def series(self, series_instance_uid: str, study_instance_uid: str | None = None) -> StoredSeries:
         """The series of that UID.
@@ -316,7 +309,7 @@ class Catalog:
             self._engine.dispose(close=False)
             self._engine = dialect.engine_for(self.path, read_only=self.read_only)
             self._process, self._writing, self._lock, self._seen_version = os.getpid(), None, RLock(), -1
-            self._states = {}
+            self._states, self._looking, self._lookup_lock = {}, None, RLock()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine, select
+from sqlalchemy import Connection, Engine, Index, Select, Table, create_engine, select
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -281,19 +281,38 @@ def trigram_rows(table: str, literals: Sequence[str]) -> Select[Any] | None:
     return select(index.c.rowid).correlate(None).where(whole.op("MATCH", is_comparison=True)(" AND ".join(quoted)))
 
 
+class Bulk:
+    """The indexes that are away while very many rows are written; `bulk` brings them back."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._keyed = {index.info["keyword"]: index for index in SEARCH_INDEXES if "keyword" in index.info}
+        for index in SEARCH_INDEXES:
+            if "keyword" not in index.info:
+                index.drop(connection, checkfirst=True)
+
+    def expect(self, keywords: Collection[str]) -> None:
+        """Rows that state these are about to be written.
+
+        The index of an attribute that nothing states yet costs nothing, and making it anew would read all rows.
+        """
+        for keyword in self._keyed.keys() & keywords:
+            self._keyed.pop(keyword).drop(self._connection, checkfirst=True)
+
+    def need(self, index: Index) -> None:
+        """Rows must be found by this index, now and until the end."""
+        index.create(self._connection, checkfirst=True)
+
+
 @contextmanager
-def bulk(connection: Connection) -> Iterator[None]:
+def bulk(connection: Connection) -> Iterator[Bulk]:
     """Inside a transaction: take the search indexes away, and make them anew at the end."""
-    cache = _BULK_CACHE_KIB
-    connection.exec_driver_sql(f"PRAGMA cache_size = -{cache}")
-    connection.exec_driver_sql("PRAGMA threads = 4")
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{_BULK_CACHE_KIB}")
     try:
         drop_trigram_triggers(connection)
+        yield Bulk(connection)
         for index in SEARCH_INDEXES:
-            index.drop(connection, checkfirst=True)
-        yield
-        for index in SEARCH_INDEXES:
-            index.create(connection)
+            index.create(connection, checkfirst=True)
         rebuild_trigram_tables(connection)
         create_trigram_triggers(connection)
     finally:

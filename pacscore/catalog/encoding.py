@@ -57,7 +57,7 @@ class Columns:
     """The columns of some attributes, in the schema's order: each one's own, then its folded one if it has one."""
 
     width: int
-    places: Mapping[str, tuple[int, Attribute]]
+    places: Mapping[str, tuple[int, str]]  # By keyword: the column, and the VR.
 
     @classmethod
     def of(cls, attributes: tuple[Attribute, ...]) -> Columns:
@@ -65,24 +65,23 @@ class Columns:
         places = {}
         width = 0
         for attribute in attributes:
-            places[attribute.keyword] = (width, attribute)
+            places[attribute.keyword] = (width, attribute.vr)
             width += 2 if attribute.vr == "PN" else 1
         return cls(width, places)
 
     def values(self, stated: Mapping[str, Value]) -> list[Any]:
-        """What stands in the columns."""
+        """What stands in the columns; what ``stated`` says of other attributes is passed over."""
         row: list[Any] = [None] * self.width
-        places = self.places
+        find = self.places.get
         for keyword, value in stated.items():
-            if keyword not in places or value in (None, "", []):
+            place = find(keyword)
+            if place is None or value in (None, "", []):
                 continue
-            at, attribute = places[keyword]
-            if isinstance(value, list):
-                value = value[0] if attribute.vr in NUMBERS else plain_text(value)  # noqa: PLW2901
-            if isinstance(value, int) and not storable(value):
-                value = float(str(value))  # noqa: PLW2901  # By way of text: infinite when beyond a float too.
-            row[at] = value if isinstance(value, (str, int, float)) else plain_text(value)
-            if attribute.vr == "PN":
+            at, vr = place
+            if not isinstance(value, str):
+                value = _column_value(value, vr)  # noqa: PLW2901
+            row[at] = value
+            if vr == "PN":
                 groups = name_groups(str(value).split("\\", 1)[0])
                 row[at + 1] = groups[0] if groups else None
         return row
@@ -90,16 +89,26 @@ class Columns:
     def terms(self, stated: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
         """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
         for keyword, value in stated.items():
+            if not isinstance(value, list) and not (isinstance(value, str) and "=" in value):
+                continue
             if keyword not in self.places:
                 continue
-            vr = self.places[keyword][1].vr
+            vr = self.places[keyword][1]
             if vr == "PN":
-                if isinstance(value, list) or (isinstance(value, str) and "=" in value):
-                    names = value if isinstance(value, list) else [value]
-                    groups = {group for name in names for group in name_groups(plain_text(name))}
-                    yield from ((keyword, group) for group in sorted(groups))
+                names = value if isinstance(value, list) else [value]
+                groups = {group for name in names for group in name_groups(plain_text(name))}
+                yield from ((keyword, group) for group in sorted(groups))
             elif isinstance(value, list) and vr not in NUMBERS:
                 yield from ((keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
+
+
+def _column_value(value: Value, vr: str) -> str | int | float:
+    """A value that is no text, as its column holds it: of several numbers the first, of other things their text."""
+    if isinstance(value, list):
+        value = value[0] if vr in NUMBERS else plain_text(value)
+    if isinstance(value, int) and not storable(value):
+        return float(str(value))  # By way of text: infinite when beyond a float too.
+    return value if isinstance(value, (str, int, float)) else plain_text(value)
 
 
 def attribute_value(attribute: Attribute, stored: Any) -> Value:

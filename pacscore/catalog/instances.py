@@ -22,6 +22,7 @@ UPSERT_JOURNAL = dialect.upsert(schema.journal_instance)
 _KEYWORDS = tuple(sorted(CATALOG_KEYWORDS))
 _BATCH = 500
 _COLUMNS = ("instance_numbers", "rows", "columns", "bits", "frames")
+_CHECKED = ("sop_class_uids", *_COLUMNS, "versions", "current")
 
 
 def class_numbers(connection: Connection, uids: Iterable[str]) -> dict[str, int]:
@@ -35,10 +36,9 @@ def class_numbers(connection: Connection, uids: Iterable[str]) -> dict[str, int]
 def check_columns(columns: InstanceColumns) -> None:
     """Refuse columns of different lengths."""
     count = len(columns.sop_instance_uids)
-    for name in ("sop_class_uids", *_COLUMNS, "versions", "current"):
+    for name in _CHECKED:
         length = len(getattr(columns, name))
-        allowed = (0, 1, count) if name == "sop_class_uids" else (0, count)
-        if length not in allowed:
+        if length and length != count and not (name == "sop_class_uids" and length == 1):
             raise InputError(
                 f"InstanceColumns.{name} has {length} entries for {count} instances. Give one for each, or none.",
                 expected=count,
@@ -195,5 +195,8 @@ def locate(connection: Connection, sop_instance_uids: Sequence[str]) -> dict[str
             for uid in by_hash[number]:
                 if stated_uid is None or stated_uid == uid:
                     found[uid].append(location)
-    order = lambda one: (one.key, one.version, one.position or "")  # noqa: E731
-    return {uid: tuple(sorted(locations, key=order)) for uid, locations in found.items()}
+    return {uid: tuple(sorted(locations, key=_place_order)) for uid, locations in found.items()}
+
+
+def _place_order(one: Location) -> tuple[str, int, str]:
+    return one.key, one.version, one.position or ""

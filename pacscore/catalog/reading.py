@@ -119,6 +119,7 @@ _NAMED = (
     ("journal_instance", "position", "journal_instance", ""),
 )
 _NUMBERS = frozenset({"id", "study_row", "series_id", "class_id"})
+_JSON = frozenset({"stated", "document"})
 
 
 def digest(connection: Connection) -> str:
@@ -128,19 +129,21 @@ def digest(connection: Connection) -> str:
         columns = [column.name for column in schema.metadata.tables[table].columns if column.name not in _NUMBERS]
         listed = ", ".join(f"{table}.{column}" for column in columns)
         rows = connection.exec_driver_sql(f"SELECT {order}, {listed} FROM {table} {join} ORDER BY {order}")
+        names = len(order.split(", "))
+        texts = [names + at for at, column in enumerate(columns) if column in _JSON]
         for row in rows:
-            total.update(repr((name, *map(_canonical, row))).encode())
+            values = list(row)
+            for at in texts:
+                values[at] = _canonical(values[at])
+            total.update(repr((name, *values)).encode())
     for text in _classes(connection):
         total.update(text.encode())
     return total.hexdigest()
 
 
-def _canonical(value: Any) -> Any:
-    """JSON without the order of its keys; other values as they are."""
-    text = dialect.document_text(value) if isinstance(value, bytes) and value[:1] == b"\x78" else value
-    if isinstance(text, str) and text[:1] == "{":
-        return json.dumps(json.loads(text), sort_keys=True)
-    return text
+def _canonical(stored: str | bytes) -> str:
+    """Stored JSON without the order of its keys."""
+    return json.dumps(json.loads(dialect.document_text(stored) or "{}"), sort_keys=True)
 
 
 def _classes(connection: Connection) -> Iterator[str]:

@@ -137,25 +137,26 @@ position = Table(
 
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
-# Kept by bulk loading too: rows are found by them while it runs.
-UNIQUE_INDEXES = (
-    Index("study_identity", study.c.study_instance_uid, study.c.patient_id),
-    Index("study_patient_key", study.c.patient_key),
-    Index("study_patient_order", study.c.patient_id, study.c.patient_key),
+# By these, rows are found while others are written.
+KEPT_INDEXES = (
     Index("series_key", series.c.key, unique=True),
-    Index("series_of_study", series.c.study_row, series.c.series_instance_uid),
-    Index("series_uid", series.c.series_instance_uid),
     Index("term_owner", term.c.owner),
-    Index("class_series", series_class.c.class_id, series_class.c.series_id),
-    Index("instance_sop", instance.c.sop_hash),
     Index("journal_sop", journal_instance.c.sop_hash),
     Index("journal_series", journal_instance.c.series_id),
 )
+SERIES_OF_STUDY = Index("series_of_study", series.c.study_row, series.c.series_instance_uid)
 
 
 def _indexes() -> tuple[Index, ...]:
-    """One index per searched attribute: its value, then the order in which answers are given."""
+    """For identities and relations; and one per searched attribute: its value, then the order of answers."""
     made = [
+        SERIES_OF_STUDY,
+        Index("series_uid", series.c.series_instance_uid),
+        Index("study_identity", study.c.study_instance_uid, study.c.patient_id),
+        Index("study_patient_key", study.c.patient_key),
+        Index("study_patient_order", study.c.patient_id, study.c.patient_key),
+        Index("class_series", series_class.c.class_id, series_class.c.series_id),
+        Index("instance_sop", instance.c.sop_hash),
         Index("study_order", study.c.sort_date, study.c.id),
         Index("series_order", series.c.sort_date, series.c.study_row),
         Index("series_verdict", series.c.verdict, series.c.sort_date, series.c.study_row),
@@ -172,6 +173,7 @@ def _indexes() -> tuple[Index, ...]:
                         table.c.sort_date,
                         table.c[row],
                         sqlite_where=None if attribute.whole else column.is_not(None),
+                        info={} if attribute.whole else {"keyword": attribute.keyword},  # Empty while nobody states it.
                     )
                 )
     return tuple(made)

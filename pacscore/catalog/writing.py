@@ -32,7 +32,7 @@ _STATED = tuple(
 )  # fmt: skip
 _STATED_KEYWORDS = (STUDY_KEYWORDS | SERIES_KEYWORDS) - {"StudyInstanceUID", "SeriesInstanceUID"}
 _STUDY_COLUMNS = Columns.of(STUDY_ATTRIBUTES)
-_SERIES_COLUMNS = Columns.of(SERIES_ATTRIBUTES)
+SERIES_COLUMNS = Columns.of(SERIES_ATTRIBUTES)
 _BATCH = 500  # Values in one IN list.
 
 
@@ -97,6 +97,18 @@ def read_states(connection: Connection, keys: Sequence[str]) -> dict[str, Series
     return found
 
 
+def known_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Which of the series exist."""
+    found: set[str] = set()
+    for start in range(0, len(keys), _BATCH):
+        part = keys[start : start + _BATCH]
+        marks = ", ".join("?" * len(part))
+        found.update(
+            key for (key,) in dialect.fetch(connection, f"SELECT key FROM series WHERE key IN ({marks})", part)
+        )
+    return found
+
+
 def next_series_id(connection: Connection) -> int:
     """The number of the next new series; valid while the write lock is held."""
     return int(connection.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM series").scalar_one())
@@ -109,8 +121,8 @@ def place(connection: Connection, changes: Iterable[tuple[SeriesState, Consensus
     Updates the states.
     """
     listed = list(changes)
-    targets = _study_ids(connection, [(s.study_instance_uid, _identity(c)) for s, c, _ in listed])
-    consensus = _read_studies(connection, sorted(set(targets)))
+    targets = study_numbers(connection, [(s.study_instance_uid, _identity(c)) for s, c, _ in listed])
+    consensus = read_studies(connection, sorted(set(targets)))
     dates = {number: study_date(said) for number, said in consensus.items()}
     unsettled: set[int] = set()
     written: dict[int, tuple[str, Consensus]] = {}
@@ -123,7 +135,7 @@ def place(connection: Connection, changes: Iterable[tuple[SeriesState, Consensus
         if merged is not consensus.get(target):
             consensus[target] = merged
             written[target] = (state.study_instance_uid, merged)
-    _write_studies(connection, written)
+    write_studies(connection, written)
     for number, (_, said) in written.items():
         if study_date(said) != dates.get(number, study_date(said)):
             _date_series(connection, number, said)
@@ -148,11 +160,11 @@ def _identity(consensus: Consensus) -> str:
     return plain_text(consensus.values.get("PatientID"))
 
 
-def _study_ids(connection: Connection, identities: Sequence[tuple[str, str]]) -> list[int]:
+def study_numbers(connection: Connection, identities: Sequence[tuple[str, str]]) -> list[int]:
     """The row of each study: a number made from its identity, moved on where that is taken by another."""
     known: dict[tuple[str, str], int] = {}
     taken: dict[int, tuple[str, str]] = {}
-    wanted = {identity: hash63(*identity) for identity in identities}
+    wanted = {identity: hash63(*identity) for identity in dict.fromkeys(identities)}
     numbers = sorted(set(wanted.values()))
     for start in range(0, len(numbers), _BATCH):
         part = numbers[start : start + _BATCH]
@@ -174,7 +186,8 @@ def _study_ids(connection: Connection, identities: Sequence[tuple[str, str]]) ->
     return [known[identity] for identity in identities]
 
 
-def _read_studies(connection: Connection, numbers: Sequence[int]) -> dict[int, Consensus]:
+def read_studies(connection: Connection, numbers: Sequence[int]) -> dict[int, Consensus]:
+    """What the series of those of the studies that exist agree upon."""
     found: dict[int, Consensus] = {}
     for start in range(0, len(numbers), _BATCH):
         part = numbers[start : start + _BATCH]
@@ -186,7 +199,8 @@ def _read_studies(connection: Connection, numbers: Sequence[int]) -> dict[int, C
     return found
 
 
-def _write_studies(connection: Connection, studies: Mapping[int, tuple[str, Consensus]]) -> None:
+def write_studies(connection: Connection, studies: Mapping[int, tuple[str, Consensus]]) -> None:
+    """Write the rows of studies, new or known: the UID and the consensus of each."""
     rows = []
     terms = []
     for number, (uid, consensus) in studies.items():
@@ -217,7 +231,7 @@ def _write_series(
         else:
             known = _read_document(connection, state.id) if document is None and not state.new else document
             whole = {**(known or {}), **values}
-        attributes = _SERIES_COLUMNS.values(values)
+        attributes = SERIES_COLUMNS.values(values)
         date = study_date(study)
         text = dialect.pack_document(json_text(whole))
         if state.new:
@@ -231,7 +245,7 @@ def _write_series(
             old.append((state.id,))
             updates.append((target, date, *attributes, new.sources_text(), state.id))
             changed.append((text, state.id))
-        terms += [(path, text, state.id) for path, text in _SERIES_COLUMNS.terms(values)]
+        terms += [(path, text, state.id) for path, text in SERIES_COLUMNS.terms(values)]
         terms += [(path, text, state.id) for path, text in nested_terms(whole)]
         state.study_row, state.consensus, state.new = target, new, False
     run_many(connection, INSERT_SERIES, inserts)
@@ -295,7 +309,7 @@ def settle(connection: Connection, numbers: Iterable[int]) -> None:
             connection.exec_driver_sql("DELETE FROM term WHERE owner = ?", (number,))
             connection.execute(delete(schema.study).where(schema.study.c.id == number))
             continue
-        _write_studies(connection, {number: (uid, consensus)})
+        write_studies(connection, {number: (uid, consensus)})
         _date_series(connection, number, consensus)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
-from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -16,6 +16,7 @@ from pacscore.version import __version__
 
 EXIT_TROUBLE = 1
 EXIT_MISUSE = 2
+EXIT_INTERRUPTED = 130
 _MISUSE = {ErrorCode.INVALID_ARGUMENT, ErrorCode.INVALID_QUERY, ErrorCode.NOT_FOUND, ErrorCode.AMBIGUOUS}
 
 app = typer.Typer(
@@ -50,25 +51,32 @@ for module in (demo, create, ingest, seal, find, show, render, export, verify, s
     )
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C. Not ``KeyboardInterrupt``, which typer catches and ends without a word."""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise _Interrupted
-
-
 def main() -> None:
     """Run the command line; exit codes: 0 all well, 1 something was refused or damaged, 2 misuse, 130 interrupted."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL) if hasattr(signal, "SIGPIPE") else None
-    signal.signal(signal.SIGINT, _interrupt)
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # A name that the terminal cannot show must not end the command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as left:  # Typer turns Ctrl-C into this before it can be caught here.
+        if left.code != EXIT_INTERRUPTED:
+            raise
+        _leave_interrupted()
+    except KeyboardInterrupt:
+        _leave_interrupted()
     except PacscoreError as error:
         place = f" [{error.fields['path']}]" if "path" in error.fields else ""
         typer.echo(f"pacscore: {error.message}{place}", err=True)
         sys.exit(EXIT_MISUSE if error.code in _MISUSE else EXIT_TROUBLE)
-    except _Interrupted:
-        typer.echo("pacscore: interrupted. What was finished is kept; run the same command again to go on.", err=True)
-        sys.stdout.flush()
-        os._exit(130)  # Pool threads may be inside a kernel; waiting for them would look like a hang.
+    except OSError as error:
+        place = f" [{error.filename}]" if error.filename else ""
+        typer.echo(f"pacscore: {error.strerror or error}. Check the path and its permissions.{place}", err=True)
+        sys.exit(EXIT_TROUBLE)
+
+
+def _leave_interrupted() -> NoReturn:
+    typer.echo("pacscore: interrupted. What was finished is kept; run the same command again to go on.", err=True)
+    sys.stdout.flush()
+    os._exit(EXIT_INTERRUPTED)  # Pool threads may be inside a kernel; waiting for them would look like a hang.

@@ -14,11 +14,15 @@ from pacscore.errors import InputError
 
 Archive = Annotated[Path, typer.Argument(help="Folder of the archive.", metavar="ARCHIVE", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text for people.")]
+Study = Annotated[
+    str | None,
+    typer.Option("--study", help="Study Instance UID, where two studies hold a series of this UID.", metavar="UID"),
+]
 Match = Annotated[
     list[str] | None,
     typer.Argument(
-        help="What to match: DICOM keyword, tag, nested or private key, = value. * and ? are wildcards, A-B a range "
-        "of dates or times, an empty value asks for the attribute back.",
+        help="What to match: DICOM keyword, tag, nested or private key, = value; or geometry=VERDICT. * and ? are "
+        "wildcards, A-B a range of dates or times, an empty value asks for the attribute back.",
         metavar="[KEY=VALUE]...",
         show_default=False,
     ),
@@ -31,7 +35,7 @@ def matches_of(words: Iterable[str] | None) -> dict[str, str]:
     Raises
     ------
     InputError
-        A word has no ``=``, or a key stands twice.
+        A word has no ``=``, a key stands twice, or a key is no attribute but an option in lower case.
 
     Examples
     --------
@@ -43,6 +47,8 @@ def matches_of(words: Iterable[str] | None) -> dict[str, str]:
         key, equals, value = word.partition("=")
         if not equals or not key:
             raise InputError(f"{word!r} is not KEY=VALUE. Write for example Modality=CT.")
+        if key.isalpha() and key.islower() and key != "geometry":
+            raise InputError(f"{key} is no attribute. Options are written --{key}, keys like PatientName=VALUE.")
         if key in match:
             raise InputError(f"{key} stands twice. Give several values as one list: {key}='A\\B'.")
         match[key] = value
@@ -50,6 +56,7 @@ def matches_of(words: Iterable[str] | None) -> dict[str, str]:
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON value and a line end to standard output."""
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False, default=str)
+    """Write one JSON value and a line end to standard output; escaped where that cannot take every character."""
+    unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    json.dump(value, sys.stdout, indent=2, ensure_ascii=not unicode, default=str)
     sys.stdout.write("\n")

@@ -19,7 +19,7 @@ def run(
         str,
         typer.Option(
             help="How pixels are laid out: balanced (default: fast in every direction), frames (fastest slice by "
-            "slice), bricks (fastest planes and boxes), archive (smallest)."
+            "slice), bricks (fastest planes and boxes), archive (smallest), part10 (plain DICOM files)."
         ),
     ] = "balanced",
     as_json: AsJson = False,

@@ -24,7 +24,9 @@ EPILOG = "Examples: pacscore demo   ·   pacscore demo ~/my_dicom --out /tmp/loo
 def run(
     path: Annotated[
         Path | None,
-        typer.Argument(help="Folder of DICOM files; left out: the images that come along.", show_default=False),
+        typer.Argument(
+            help="Folder of DICOM files; left out: the images that come along.", show_default=False, exists=True
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the archive, pictures and export.")] = Path("pacscore-demo"),
     as_json: AsJson = False,
@@ -63,6 +65,11 @@ def run(
     for picture in story.pictures:
         typer.echo(f"Picture   {picture}")
     typer.echo(f"Archive   {story.archive}")
+    if not story.pictures:
+        typer.echo(
+            f"\nNext:  pacscore find {story.archive}\n       pacscore show {story.archive} {story.example_series}"
+        )
+        return
     typer.echo(
         f"\nNext:  pacscore find {story.archive}\n       pacscore show {story.archive} {story.example_series}\n"
         f"       pacscore render {story.archive} {story.example_series} --view sheet\n"

@@ -8,6 +8,7 @@ import typer
 
 from pacscore.cli.arguments import Archive, AsJson, Match, matches_of, print_json
 from pacscore.cli.text import table
+from pacscore.errors import InputError
 
 NAME = "find"
 HELP = (
@@ -18,7 +19,7 @@ HELP = (
 )
 EPILOG = (
     "Examples: pacscore find A Modality=CT StudyDate=20200101-20201231   ·   "
-    "pacscore find A --level study 'PatientName=*mül*'   ·   pacscore find A --geometry regular"
+    "pacscore find A --level study 'PatientName=*mül*'   ·   pacscore find A geometry=regular"
 )
 
 _COLUMNS = {
@@ -60,14 +61,14 @@ def run(
     """Query and print."""
     import pacscore
 
-    options: dict[str, Any] = {"order": order}
     keys = matches_of(match)
-    if level == "series" or geometry:
-        keys["geometry"] = geometry or ""
+    if geometry:
+        if keys.setdefault("geometry", geometry) != geometry:
+            raise InputError("geometry is given twice. Give it once, as --geometry or as geometry=VERDICT.")
+    elif level == "series":
+        keys.setdefault("geometry", "")
     with pacscore.open(archive, read_only=True) as opened:
-        rows = list(
-            opened.find(level, limit=limit or None, **{name: value for name, value in options.items() if value}, **keys)
-        )
+        rows = list(opened.find(level, order=order, limit=limit or None, **keys))
     if as_json:
         print_json(rows)
         return

@@ -23,7 +23,9 @@ EPILOG = "Example: pacscore ingest /data/archive /mnt/cd1 study.dcm    ·    exi
 
 def run(
     archive: Archive,
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH...", show_default=False)],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files and folders.", metavar="PATH...", show_default=False, exists=True)
+    ],
     create: Annotated[bool, typer.Option("--create", help="Make the archive first if there is none.")] = False,
     as_json: AsJson = False,
 ) -> None:

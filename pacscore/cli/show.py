@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pacscore.cli.arguments import Archive, AsJson, print_json
+from pacscore.cli.arguments import Archive, AsJson, Study, print_json
 from pacscore.cli.text import bytes_text, table
 
 NAME = "show"
@@ -21,6 +21,10 @@ EPILOG = "Example: pacscore show /data/archive 1.2.840.113619.2.55.3"
 def run(
     archive: Archive,
     uid: Annotated[str, typer.Argument(help="Series or SOP Instance UID.", metavar="UID", show_default=False)],
+    study: Study = None,
+    series: Annotated[
+        str | None, typer.Option(help="Series Instance UID, where several series hold this instance.", metavar="UID")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out what the UID names, and print it."""
@@ -29,9 +33,9 @@ def run(
 
     with pacscore.open(archive, read_only=True) as opened:
         try:
-            series = opened.series(uid)
+            found = opened.series(uid, study)
         except NotFoundError:
-            instance = opened.instance(uid)
+            instance = opened.instance(uid, series)
             document = instance.document()
             if as_json:
                 print_json(document)
@@ -40,7 +44,7 @@ def run(
                     f"Instance {uid}", ("attribute", "value"), ((key, _short(value)) for key, value in document.items())
                 )
             return
-        summary = series.as_dict()
+        summary = found.as_dict()
     if as_json:
         print_json(summary)
         return

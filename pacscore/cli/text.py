@@ -26,13 +26,27 @@ def bytes_text(count: float) -> str:
     raise AssertionError
 
 
+def printable(text: str) -> str:
+    r"""Text from outside, with what would steer a terminal shown as an escape; line ends become spaces.
+
+    Examples
+    --------
+    >>> printable("a\x1b[31mb"), printable("two\r\nlines"), printable("naïve")
+    ('a\\x1b[31mb', 'two lines', 'naïve')
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for each in " ".join(text.splitlines())
+    )
+
+
 def listing(title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Print a titled list, cut after a few lines."""
     if not rows:
         return
     typer.echo(f"{title}:")
     for name, reason in rows[:LISTED_MAX]:
-        typer.echo(f"  {name}{f': {reason}' if reason else ''}")
+        typer.echo(f"  {printable(name)}{f': {printable(reason)}' if reason else ''}")
     if len(rows) > LISTED_MAX:
         typer.echo(f"  … and {len(rows) - LISTED_MAX} more (all of them with --json)")
 
@@ -44,13 +58,15 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text  # A plain string would be read as markup: "[/b]" in a description is an error there.
 
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=Text(title), title_justify="left", header_style="bold")
     for name in columns:
         justify: Literal["left", "right"] = "right" if name.startswith("#") else "left"
-        drawn.add_column(name.lstrip("#"), justify=justify, overflow="fold", no_wrap=name.endswith("UID"))
+        heading = Text(name.removeprefix("#") or name)
+        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=name.endswith("UID"))
     for row in rows:
-        drawn.add_row(*("" if value is None else str(value) for value in row))
+        drawn.add_row(*(Text("" if value is None else printable(str(value))) for value in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_COLUMNS)

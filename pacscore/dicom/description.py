@@ -16,6 +16,12 @@ FLOAT_PIXEL_DATA = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00009
 PIXEL_DATA = 0x7FE00010
 
+PIXEL_KEYWORDS = frozenset({
+    "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "PhotometricInterpretation", "PlanarConfiguration",
+})  # fmt: skip
+"""What ``describe_pixels`` asks for."""
+
 
 class SampleKind(StrEnum):
     """Whether samples are integers (7FE0,0010) or IEEE 754 numbers (7FE0,0008) and (7FE0,0009)."""

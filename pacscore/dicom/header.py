@@ -27,7 +27,7 @@ from pacscore.dicom.reading import (
     find_reading,
     is_signed,
 )
-from pacscore.dicom.selection import Recent, Selection, find_selection, private_creators
+from pacscore.dicom.selection import Recent, Selection, find_selection, private_blocks
 from pacscore.dicom.values import LEFT_OUT, Document, LeftOut, Value
 from pacscore.errors import InputError
 from pacscore.kernels.select import CHANGED, CHOICE_ROWS, FIRST, HAS_PRIVATE, ROW, SAME_FORM, SEEN, select_rows_into
@@ -214,11 +214,11 @@ class Header:
 
     def _read_private(self, selection: Selection, document: Document) -> None:
         """Decode the private elements of a selection, where a creator that it names has reserved a block."""
-        wanted = selection.reserved((tag, self.get(tag)) for tag in private_creators(self.elements))
-        rows = self.elements.rows(np.array([tag for _, tag in wanted], np.uint32)).tolist()
-        for (key, _), row in zip(wanted, rows, strict=True):
-            if key not in document:  # The first block counts that has the element.
-                self._read_row(row, document)
+        wanted = selection.reserved(self.reading, private_blocks(self.elements, self._data))
+        rows = self.elements.rows(np.array([tag for _, tag, _ in wanted], np.uint32)).tolist()
+        for (key, tag, creator), row in zip(wanted, rows, strict=True):
+            if row >= 0 and key not in document:  # The first block counts that has the element.
+                self._read_row(row, document, {tag >> 8: creator})
 
     def document_of_rows(self, rows: NDArray[np.int64]) -> Document:
         """The document of some top-level rows, rising, private creators among them where they matter."""
@@ -243,14 +243,14 @@ class Header:
         known = self.reading.elements if creator is None else self.reading.reserved_by(creator)
         return known.get(code) or self.reading.describe(code, creator)
 
-    def _read_row(self, row: int, document: Document) -> None:
+    def _read_row(self, row: int, document: Document, creators: dict[int, str] | None = None) -> None:
         """Decode one top-level element into ``document``, if ``row`` is one; a third of the time arrays would take."""
         if row < 0:
             return
         table = self.elements
         code = table.tag.item(row) << 16 | table.vr.item(row)
         rows = _Rows([row], [code], [table.offset.item(row)], [table.length.item(row)])
-        self._read_rows(rows, self.reading, self._creators_of(row), document)
+        self._read_rows(rows, self.reading, self._creators_of(row) if creators is None else creators, document)
 
     def _find_reading(self, rows: list[int]) -> Reading:
         """From the rows of Specific Character Set and Pixel Representation, -1 where absent."""

@@ -6,6 +6,8 @@ K3  The cache folder is named by a hash of all sources in ``kernels/`` and by th
     Numba's own check looks at one file's time stamp: it would serve the old result when a helper in another file
     changes. Nothing in a folder of ours is ever stale, and no setting of the user's own Numba code is touched.
 K4  Several processes may compile at once: Numba writes each file beside its place and renames it.
+K5  What is loaded from the cache is code, so only a folder that nobody else can write to is used. One that was filled
+    ahead and cannot be written to is used too, and what it lacks is compiled for this process alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import tempfile
 import threading
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -84,7 +87,10 @@ def kernel(
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: inside the installation, or the user's cache where that cannot be written."""
+    """Where compiled kernels are kept: inside the installation, or the user's cache where that cannot be written.
+
+    A folder of the installation that was filled ahead (``pacscore warm`` while an image is built) is used as it is.
+    """
     global _folder  # noqa: PLW0603
     with _lock:
         if _folder is None:
@@ -114,20 +120,24 @@ def _stamp() -> str:
 
 def _choose_folder(stamp: str) -> Path:
     named = os.environ.get("PACSCORE_KERNEL_CACHE")  # Read here because a kernel has no caller to hand it settings.
-    candidates = [
-        *([Path(named) / stamp] if named else []),
-        Path(__file__).parent / "__pycache__" / stamp,
-        Path.home() / ".cache" / "pacscore" / stamp,
-        Path(tempfile.gettempdir()) / f"pacscore-{os.getuid()}" / stamp,
-    ]
+    installed = Path(__file__).parent / "__pycache__" / stamp
+    candidates = [*([Path(named) / stamp] if named else []), installed, *_user_folder(stamp)]
     for candidate in candidates:
         try:
             candidate.mkdir(parents=True, exist_ok=True)
         except OSError:
             continue
-        if os.access(candidate, os.W_OK):
+        if os.access(candidate, os.W_OK) or any(candidate.glob("*.nbi")):
             return candidate
-    return candidates[-1]
+    # A name in a shared folder could be taken by somebody else first, and what lies there would be run.
+    return Path(tempfile.mkdtemp(prefix="pacscore-kernels-"))
+
+
+def _user_folder(stamp: str) -> list[Path]:
+    try:
+        return [Path.home() / ".cache" / "pacscore" / stamp]
+    except RuntimeError:  # A user without an entry and a home, as in many containers.
+        return []
 
 
 def _compile(function: Callable[P, R], options: dict[str, Any]) -> Callable[P, R]:
@@ -206,6 +216,11 @@ def _cache_for(function: Callable[..., Any]) -> Any:
 
     class Cache(FunctionCache):  # type: ignore[misc]
         _impl_class = Implementation
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            """Keep a compiled kernel; a folder that is full or cannot be written to costs time, never a result."""
+            with suppress(OSError):
+                super().save_overload(sig, data)
 
     assert inspect.isfunction(function)
     return Cache(function)

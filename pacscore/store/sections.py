@@ -6,7 +6,7 @@
     12      4      D, the bytes of the directory
     16      D      directory: JSON, UTF-8: [[name, type, count, offset, stored bytes, codec, CRC32C], …]
     16 + D  4      CRC32C of all bytes before
-    …              the sections; offsets count from the first byte of the container
+    …              the sections; offsets count from here, the first byte behind the directory's CRC32C
 
 ``type`` is ``json`` or the NumPy name of a little-endian number (``i8``, ``u4``, ``u2``, ``u1``); ``count`` is the
 number of bytes of the text, or of numbers. ``codec`` is ``raw`` or ``zstd``; the CRC32C is of the stored bytes. Unknown
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ MAGIC = b"pacscman"
 VERSION = 1
 HEAD = struct.Struct("<8sLL")
 COMPRESS_BYTES_MIN = 256
+NATIVE = sys.byteorder == "little"
 
 Value = Mapping[str, Any] | list[Any] | NDArray[Any]
 
@@ -51,10 +53,11 @@ def write_sections(values: Mapping[str, Value]) -> bytes:
     """The container of these values, in this order."""
     bodies: list[bytes] = []
     entries: list[list[Any]] = []
+    position = 0
     for name, value in values.items():
         if isinstance(value, np.ndarray):
             kind = f"{value.dtype.kind}{value.dtype.itemsize}"
-            raw, count = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).tobytes(), value.size
+            raw, count = (value if NATIVE else value.byteswap()).tobytes(), value.size
         else:
             raw = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
             kind, count = "json", len(raw)
@@ -64,15 +67,9 @@ def write_sections(values: Mapping[str, Value]) -> bytes:
             if len(smaller) < len(raw):
                 stored, codec = smaller, "zstd"
         bodies.append(stored)
-        entries.append([name, kind, count, 0, len(stored), codec, google_crc32c.value(stored)])
-    # The directory's length depends on the offsets it states: they are given a fixed width by counting from a bound.
-    start = HEAD.size + len(json.dumps(entries, separators=(",", ":"))) + 12 * len(entries) + 4
-    position = start
-    for entry in entries:
-        entry[3] = position
-        position += entry[4]
+        entries.append([name, kind, count, position, len(stored), codec, google_crc32c.value(stored)])
+        position += len(stored)
     directory = json.dumps(entries, separators=(",", ":")).encode()
-    directory += b" " * (start - 4 - HEAD.size - len(directory))
     head = HEAD.pack(MAGIC, VERSION, len(directory)) + directory
     return b"".join([head, google_crc32c.value(head).to_bytes(4, "little"), *bodies])
 
@@ -90,8 +87,9 @@ class SectionReader:
         FormatVersionError
             A newer version wrote it.
         """
+        sections, self._start = _read_head(data)
         self._data = data
-        self._sections = {section.name: section for section in _read_head(data)}
+        self._sections = {section.name: section for section in sections}
 
     def __contains__(self, name: str) -> bool:
         return name in self._sections
@@ -121,7 +119,8 @@ class SectionReader:
         return json.loads(self._raw(section, section.items))
 
     def _raw(self, section: Section, length: int) -> bytes:
-        stored = self._data[section.offset : section.offset + section.stored]
+        start = self._start + section.offset
+        stored = self._data[start : start + section.stored]
         if len(stored) != section.stored or google_crc32c.value(stored) != section.crc32c:
             raise DamagedError(
                 f"Section {section.name!r} of a manifest is damaged. Run verify and restore the generation.",
@@ -133,7 +132,8 @@ class SectionReader:
         return raw
 
 
-def _read_head(data: bytes) -> list[Section]:
+def _read_head(data: bytes) -> tuple[list[Section], int]:
+    """The directory, and where what it describes begins."""
     if len(data) < HEAD.size or data[: len(MAGIC)] != MAGIC:
         raise DamagedError("A manifest does not begin like one. Run verify and restore the generation.", offset=0)
     _, version, length = HEAD.unpack_from(data)
@@ -146,4 +146,4 @@ def _read_head(data: bytes) -> list[Section]:
     end = HEAD.size + length
     if len(data) < end + 4 or google_crc32c.value(data[:end]) != int.from_bytes(data[end : end + 4], "little"):
         raise DamagedError("The directory of a manifest is damaged. Run verify and restore the generation.", offset=0)
-    return [Section(*entry) for entry in json.loads(data[HEAD.size : end])]
+    return [Section(*entry) for entry in json.loads(data[HEAD.size : end])], end + 4

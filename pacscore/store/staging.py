@@ -75,7 +75,7 @@ class StagingFile:
         with self.zip.member(name) as opened:
 
             def work(unit: AnyUnit) -> tuple[AnyUnit, int]:
-                offset = opened.append(b"".join(unit.encode()))
+                offset = opened.append(*unit.encode())
                 unit.prove(self.descriptor, offset)
                 return unit, offset - opened.offset
 
@@ -97,10 +97,13 @@ class StagingFile:
         unit.prove(self.descriptor, member.offset if member else 0)
         return member
 
-    def each(self, function: Callable[[Work], AnyResult], items: Sequence[Work]) -> Iterator[AnyResult]:
+    def each(
+        self, function: Callable[[Work], AnyResult], items: Sequence[Work], *, threads: int | None = None
+    ) -> Iterator[AnyResult]:
         """``function`` of each item, in order, on the pool; syncs beside from the calling thread."""
+        wanted = self.settings.threads() if threads is None else threads
         with _finished_work(function) as guarded:
-            for result in map_ordered(guarded, items, threads=self.settings.threads(), ahead=UNITS_AHEAD):
+            for result in map_ordered(guarded, items, threads=wanted, ahead=UNITS_AHEAD):
                 yield result
                 if not is_worker() and self.zip.size - self._synced >= SYNC_BYTES:
                     self._synced = self.zip.size

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from pacscore.errors import InputError
@@ -96,8 +97,8 @@ class Strategy:
             raise InputError(f"No strategy is called {name!r}. Choose one of: {names}.", found=name) from None
 
     def as_dict(self) -> dict[str, Any]:
-        """The strategy as JSON, for the manifest."""
-        return asdict(self)
+        """The strategy as JSON, for the manifest; kept, since every series of a pack asks for it: not to be changed."""
+        return _as_dict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Strategy:
@@ -108,6 +109,11 @@ class Strategy:
         known["codec"] = Codec(**known["codec"])
         known["others"] = tuple(Codec(**codec) for codec in known["others"])
         return cls(**known)
+
+
+@lru_cache(maxsize=64)
+def _as_dict(strategy: Strategy) -> dict[str, Any]:
+    return asdict(strategy)
 
 
 Strategy.known = {

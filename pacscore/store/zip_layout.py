@@ -97,14 +97,15 @@ class OpenMember:
         self.length = 0
         self.offset = archive._append(Member(name, 0, 0, 0).local_header()) + LOCAL.size + len(name)
 
-    def append(self, data: Bytes) -> int:
-        """Write a piece and return its offset in the file; safe from several threads."""
+    def append(self, *parts: Bytes) -> int:
+        """Write a piece, given in parts, and return its offset in the file; safe from several threads."""
         with self._lock:
-            self.crc32 = zlib.crc32(data, self.crc32)
-            self.length += len(data)
+            for part in parts:
+                self.crc32 = zlib.crc32(part, self.crc32)
+                self.length += len(part)
             if self.length > MEMBER_BYTES_MAX:
                 raise BugError(f"Member {self._name!r} of a generation grew beyond {MEMBER_BYTES_MAX} bytes.")
-            return self._archive._append(data)
+            return self._archive._append(*parts)
 
 
 class ZipWriter:

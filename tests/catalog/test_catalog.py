@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from catalog_rows import CT, document_of, key_of, received, sealed
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pacscore.catalog import Catalog, InstanceColumns
 from pacscore.errors import AmbiguousError, FormatVersionError, InputError, NotFoundError, ReadOnlyError
@@ -309,6 +314,57 @@ def test_bulk_loading_gives_the_same_catalog_as_putting(tmp_path: Path) -> None:
             assert len(list(catalog.find("series", {"SeriesDescription": "*orax*"}))) == 40
         loaded.put_series([sealed("1.9", "1.9.9", 1, document_of(SeriesDescription="Abdomen"))])
         assert len(list(loaded.find("series", {"SeriesDescription": "*bdome*"}))) == 1
+
+
+DOCUMENTS = st.fixed_dictionaries(
+    {
+        "PatientID": st.sampled_from(["P1", "P2", "", None]),
+        "StudyDate": st.sampled_from(["20190101", "20200101", None]),
+    },
+    optional={
+        "PatientName": st.sampled_from(["Müller^Jörg", "Yamada^Tarou=山田^太郎", ["A^B", "C^D"], ""]),
+        "OtherPatientIDs": st.sampled_from(["X", ["X", "Y"], []]),
+        "SeriesNumber": st.sampled_from([3, [4, 5], 1 << 70, "n/a", ""]),
+        "SeriesDescription": st.sampled_from(["Thorax", "{no JSON", ["a", "b"], None, 7]),
+        "PatientWeight": st.sampled_from([70.5, [], 0]),
+        "RequestAttributesSequence": st.just([{"RequestedProcedureID": "R1"}]),
+        "EthnicGroup": st.sampled_from([[["odd"]], {"odd": 1}]),
+        "ACME:0029xx10": st.sampled_from(["x", 5, None]),
+    },
+)
+SERIES = st.tuples(
+    st.integers(1, 3), st.integers(1, 5), st.integers(0, 2), DOCUMENTS, st.sampled_from(["", "1.1", "1.7"])
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(before=st.lists(SERIES, max_size=3), loaded=st.lists(SERIES, max_size=12), waiting=st.booleans())
+def test_bulk_loading_whatever_is_there_equals_putting_one_by_one(
+    tmp_path_factory: pytest.TempPathFactory, before: list[Any], loaded: list[Any], waiting: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("load")
+
+    def entry(study: int, series: int, count: int, document: Any, stated_by: str) -> Any:
+        return sealed(f"1.{study}", f"1.{study}.{series}", count, document, stated_by=stated_by)
+
+    with Catalog.open(folder / "a.sqlite") as put, Catalog.open(folder / "b.sqlite") as bulk:
+        for catalog in (put, bulk):
+            for given_before in before:
+                catalog.put_series([entry(*given_before)])
+            if waiting:
+                catalog.put_received([received("1.1", "1.1.1", 9, StudyDate="20180101")])
+        for one in loaded:
+            put.put_series([entry(*one)])
+        assert bulk.bulk_load(entry(*one) for one in loaded) == len(loaded)
+
+        assert bulk.digest() == put.digest()
+        assert list(bulk.find("series")) == list(put.find("series"))
+        assert indexes_of(bulk) == indexes_of(put)
+
+
+def indexes_of(catalog: Catalog) -> list[str]:
+    with closing(sqlite3.connect(catalog.path)) as connection:
+        return sorted(name for (name,) in connection.execute("SELECT name FROM sqlite_master"))
 
 
 def test_importing_the_catalog_and_finding_loads_no_heavy_library(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -119,7 +121,7 @@ def test_a_quarantined_file_makes_exit_code_1_and_skipped_ones_do_not(data: Path
         (["find", "nowhere"], "no archive there"),
         (["create", "."], "not empty"),
         (["create", "new", "--strategy", "cubes"], "balanced"),
-        (["demo", "nowhere"], "no such file or folder"),
+        (["demo", "nowhere"], "does not exist"),
     ],
 )
 def test_misuse_says_what_is_wrong_without_a_traceback(tmp_path: Path, words: list[str], message: str) -> None:
@@ -145,3 +147,101 @@ def test_the_demo_leaves_nothing_outside_its_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "look").iterdir()) == [
         "archive", "contact-sheet.png", "export", "three-planes.png",
     ]  # fmt: skip
+
+
+def test_geometry_is_a_key_like_others_and_an_option_too(archive: Path) -> None:
+    assert json.loads(pacscore("find", archive, "geometry=irregular", "--json").stdout) == []
+    assert json.loads(pacscore("find", archive, "--geometry", "irregular", "--json").stdout) == []
+    assert len(json.loads(pacscore("find", archive, "geometry=regular", "--json").stdout)) == 2
+    twice = pacscore("find", archive, "geometry=none", "--geometry", "regular")
+    assert (twice.returncode, "twice" in twice.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("word", ["level=study", "limit=3", "order=StudyDate", "out=x", "progress=1"])
+@pytest.mark.parametrize("command", [["find"], ["export"]])
+def test_an_option_written_as_a_key_is_misuse(archive: Path, tmp_path: Path, command: list[str], word: str) -> None:
+    place = [tmp_path / "out"] if command == ["export"] else []
+    result = pacscore(*command, archive, *place, word)
+    assert result.returncode == 2
+    assert "is no attribute" in result.stderr
+
+
+def test_text_from_outside_neither_styles_nor_steers_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    from pacscore.cli.text import table
+
+    table("[/title]", ("#", "SeriesDescription"), [(0, "T1 [/red] [bold]x\x1b[31m\r\nnext")])
+    shown = capsys.readouterr().out
+    assert "[/title]" in shown
+    assert "#" in shown
+    assert "T1 [/red] [bold]x\\x1b[31m next" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_file_name_that_is_no_text_is_listed_in_any_locale(tmp_path: Path) -> None:
+    folder = tmp_path / "ümläut"
+    folder.mkdir()
+    (folder / os.fsdecode(b"no\xff.txt")).write_bytes(b"text")
+    pacscore("create", tmp_path / "archive")
+    for locale in ({"PYTHONUTF8": "1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        for option in ([], ["--json"]):
+            result = subprocess.run(
+                [sys.executable, "-m", "pacscore", "ingest", str(tmp_path / "archive"), str(folder), *option],
+                capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": ""} | locale,
+            )  # fmt: skip
+            assert result.returncode == 0, result.stderr
+            if option:
+                assert json.loads(result.stdout)["skipped"][0]["path"].endswith("no\udcff.txt")
+
+
+def test_a_path_that_does_not_exist_is_misuse(archive: Path, tmp_path: Path) -> None:
+    result = pacscore("ingest", archive, tmp_path / "nowhere")
+    assert result.returncode == 2
+    assert "does not exist" in result.stderr
+
+
+def test_half_a_window_is_misuse(archive: Path, tmp_path: Path) -> None:
+    result = pacscore("render", archive, "1.2", "--center", "40", "--out", tmp_path / "r.png")
+    assert result.returncode == 2
+    assert "--width" in result.stderr
+
+
+def test_what_the_system_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "pacscore.toml").mkdir()
+    result = pacscore("find", tmp_path)
+    assert result.returncode == 1
+    assert "Is a directory" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_interrupted_ingest_says_so_and_is_continued(data: Path, tmp_path: Path) -> None:
+    folder, report = tmp_path / "archive", tmp_path / "report.json"
+    pacscore("create", folder)
+    # A shell's background process, and with it this test, may ignore the signal and hand that on.
+    start = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom pacscore.cli import main; main()"
+    )
+    words = [sys.executable, "-c", start, "ingest", str(folder), str(data / "series")]
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    while not any((folder / "staging").glob("*/*.zip")) and running.poll() is None:
+        time.sleep(0.002)
+    running.send_signal(signal.SIGINT)
+    _, message = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "interrupted" in message
+    assert "Traceback" not in message
+    with report.open("w") as out:
+        assert subprocess.run([*words, "--json"], stdout=out, check=False).returncode in {0, 1}
+    assert json.loads(report.read_text())["stored"] > 0
+    assert pacscore("verify", folder).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "pictures"),
+    [("series/mr-fmri-ge-multiphase", 2), ("series/sts003-ct-rtstruct", 0), ("single/pydicom", 2)],
+)
+def test_the_demo_tells_its_story_of_any_folder(data: Path, tmp_path: Path, folder: str, pictures: int) -> None:
+    result = pacscore("demo", data / folder, "--out", tmp_path / "look", "--json")
+    assert result.returncode == 0, result.stderr
+    story = json.loads(result.stdout)
+    assert story["proven"] == story["objects"] > 0
+    assert len(story["pictures"]) == pictures

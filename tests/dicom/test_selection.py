@@ -32,7 +32,7 @@ KEYWORDS = frozenset(
         "PixelRepresentation",
         "00191001",
     ]
-) | {"SOME MAKER:0019xx01"}
+) | {"00191001", "SOME MAKER:0019xx01"}
 
 charsets = st.sampled_from([b"", b"ISO_IR 100", b"ISO_IR 192"])
 names = st.sampled_from([b"", b"A^B", b"M\xc3\xbcller", b"C\\D ", b"x" * 140])

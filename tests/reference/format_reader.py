@@ -17,7 +17,7 @@ import numpy as np
 from numcodecs import zstd
 from reference.shards import read_array
 
-COLUMNS = [
+COLUMNS = (
     "length",
     "prefix_length",
     "header_length",
@@ -32,7 +32,7 @@ COLUMNS = [
     "span_count",
     "first_frame",
     "frame_count",
-]
+)
 
 
 class Reader:
@@ -54,7 +54,7 @@ class Reader:
         assert google_crc32c.value(data[: 16 + length]) == struct.unpack_from("<L", data, 16 + length)[0]
         sections = {}
         for name, kind, items, offset, stored, codec, crc in json.loads(data[16 : 16 + length]):
-            raw = data[offset : offset + stored]
+            raw = data[20 + length + offset :][:stored]
             assert google_crc32c.value(raw) == crc
             raw = zstd.decompress(raw) if codec == "zstd" else raw
             sections[name] = json.loads(raw) if kind == "json" else np.frombuffer(raw, f"<{kind}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -142,3 +144,11 @@ def test_a_stranger_reads_everything_with_the_document_alone(stage, strategy):
         assert reader.is_proven(index)
     encapsulated = next(n for n, plan in enumerate(maker.objects) if plan.treatment == Treatment.ENCAPSULATED)
     assert reader.encapsulated_frame(encapsulated, 0) == generation.frame_bytes(encapsulated, 0)
+
+
+def test_importing_the_store_loads_no_heavy_library():
+    modules = "generation, writer, verify, zarr_writer, zarr_reader, part10"
+    code = f"import sys; from pacscore.store import {modules}; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    for name in ("numba", "zarr", "numcodecs", "pydicom", "imagecodecs"):
+        assert f"'{name}'" not in loaded
