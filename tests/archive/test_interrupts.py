@@ -77,7 +77,7 @@ def test_ctrl_c_during_ingest_says_so_keeps_what_is_in_and_a_second_run_continue
         assert error.strip().endswith("run the same command again to go on.")
         assert "Traceback" not in error
         kept = commits(root)
-        assert kept < _SERIES_COUNT
+        assert kept < _SERIES_COUNT, error
         second = command("ingest", root, files, "--json")
         out, error = second.communicate(timeout=120)
         report = json.loads(out)
