@@ -85,7 +85,7 @@ class ArchiveDay(RuleBasedStateMachine):
     @precondition(lambda self: self.archive is not None)
     @rule()
     def seal(self) -> None:
-        self.attempt(lambda: self.archive.seal())  # type: ignore[union-attr]
+        self.attempt(self.archive.seal)  # type: ignore[union-attr]
 
     @precondition(lambda self: self.archive is not None)
     @rule()
