@@ -32,7 +32,7 @@ SETTINGS = Settings(
 )
 
 LOSES_ALL = 2
-"""A seed of the twin's power cut that keeps nothing which is not synced."""
+"""A seed of the twin's power cut that keeps no name and no whole write which is not synced."""
 
 _CATALOG = ("catalog.sqlite", "catalog.sqlite-wal")
 
@@ -189,6 +189,9 @@ def _look(root: Path, fs: FileSystem, promises: Promises, broken: list[str]) -> 
         kept = {path.stem for path in (root / "quarantine").glob("*.json")}
         broken += (f"{name[:8]} was quarantined and is lost" for name in promises.quarantined - kept)
         broken += (f"a finding: {finding.code}: {finding.message}" for finding in archive.verify().findings)
+        for path in (root / "quarantine").glob("*.dcm"):
+            if name_of(path.read_bytes()) != path.stem or not path.with_suffix(".json").read_bytes().endswith(b"}\n"):
+                broken.append(f"{path.name[:8]} in quarantine is altered")
         digest = archive._session.catalog.digest()
         archive.rebuild()
         if archive._session.catalog.digest() != digest:

@@ -85,7 +85,8 @@ class ArchiveDay(RuleBasedStateMachine):
     @precondition(lambda self: self.archive is not None)
     @rule()
     def seal(self) -> None:
-        self.attempt(self.archive.seal)  # type: ignore[union-attr]
+        assert self.archive is not None
+        self.attempt(self.archive.seal)
 
     @precondition(lambda self: self.archive is not None)
     @rule()
