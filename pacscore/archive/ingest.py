@@ -17,7 +17,7 @@ from pacscore.archive.candidates import Candidate, FileSource, Look, Outcome, lo
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.report import IngestReport, LeftOut, Progress
-from pacscore.archive.sealing import Sealed, seal_series
+from pacscore.archive.sealing import Sealed, seal_apart
 from pacscore.archive.session import Session
 from pacscore.archive.walking import files_below
 from pacscore.archive.working_copy import write_copies
@@ -65,9 +65,9 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
     done = 0
     progress("sealing", 0, total)
     for batch in pack_groups(_sized(session, groups), session.settings):
-        sealed = _seal(session, batch, tally)
-        write_copies(session, sealed)
-        tally.add(sealed)
+        for sealed in _seal(session, batch, tally):
+            write_copies(session, sealed)
+            tally.add(sealed)
         done += sum(len(candidates) for _, candidates in batch)
         progress("sealing", done, total)
     return IngestReport(
@@ -84,17 +84,21 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
     )
 
 
-def _seal(session: Session, batch: list[tuple[str, list[Candidate]]], tally: _Tally) -> Sealed:
+def _seal(session: Session, batch: list[tuple[str, list[Candidate]]], tally: _Tally) -> list[Sealed]:
     """Seal a batch; a file that changed or went away since it was looked at is left out and reported, not the rest."""
     while True:
         try:
-            return seal_series(session, batch)
+            sealed, damaged = seal_apart(session, batch)
         except (ChangedError, StorageError):
             kept, gone = _without_troubled(batch)
             if not gone:
                 raise
             tally.unreadable += gone
             batch = kept
+        else:
+            uids = {key: candidates[0].series_instance_uid for key, candidates in batch}
+            tally.unreadable += [LeftOut(f"series {uids[key]}", reason) for key, reason in damaged]
+            return sealed
 
 
 def _without_troubled(

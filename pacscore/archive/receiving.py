@@ -18,8 +18,8 @@ from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.received import journal_head, received_row
-from pacscore.archive.report import Progress, Receipt, ReceiveStatus, SealReport
-from pacscore.archive.sealing import prefix_of, seal_series
+from pacscore.archive.report import LeftOut, Progress, Receipt, ReceiveStatus, SealReport
+from pacscore.archive.sealing import prefix_of, seal_apart
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.working_copy import write_copies
@@ -135,10 +135,14 @@ def seal_received(session: Session, progress: Progress) -> SealReport:
         for key, stored in waiting.items()
     )
     done = objects = 0
+    damaged: list[LeftOut] = []
     progress("sealing", 0, len(waiting))
     for batch in pack_groups(groups, session.settings):
-        write_copies(session, seal_series(session, batch))
+        laid_out, bad = seal_apart(session, batch)
+        for sealed in laid_out:
+            write_copies(session, sealed)
+        damaged += [LeftOut(f"series {waiting[key].series_instance_uid}", reason) for key, reason in bad]
         done += len(batch)
         objects += sum(waiting[key].journal_count for key, _ in batch)
         progress("sealing", done, len(waiting))
-    return SealReport(series=done, objects=objects, seconds=time.perf_counter() - start)
+    return SealReport(done - len(damaged), objects, tuple(damaged), time.perf_counter() - start)

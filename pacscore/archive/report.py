@@ -68,10 +68,11 @@ class IngestReport(Reported):
 
 @dataclass(frozen=True, slots=True)
 class SealReport(Reported):
-    """What a seal laid out."""
+    """What a seal laid out, and the series that could not be read back and were left as they are."""
 
     series: int
     objects: int
+    damaged: tuple[LeftOut, ...]
     seconds: float
 
 
