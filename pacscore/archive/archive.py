@@ -174,6 +174,18 @@ class Archive:
 
         return seal_received(self._session, progress or no_progress)
 
+    def reseal(self, strategy: str, *, progress: Progress | None = None, **match: Any) -> SealReport:
+        """Lay out every series that matches again, by another strategy; readers keep the generation they opened.
+
+        Raises
+        ------
+        InputError
+            There is no such strategy.
+        """
+        from pacscore.archive.receiving import reseal
+
+        return reseal(self._session, match, strategy, progress or no_progress)
+
     def store_derived(self, volume: Volume, *, description: str) -> Series:
         """Store a computed volume as a new DICOM series with references to its sources, all of it or nothing.
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
+from pacscore.archive.finding import find
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.received import journal_head, received_row
@@ -23,9 +24,10 @@ from pacscore.archive.sealing import prefix_of, seal_apart
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.working_copy import write_copies
-from pacscore.catalog import Location
+from pacscore.catalog import Location, StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InputError, InvalidDicomError, LimitError
+from pacscore.store.strategy import Strategy
 
 _head_text = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -127,22 +129,35 @@ def _receipt(status: ReceiveStatus, candidate: Candidate) -> Receipt:
 
 def seal_received(session: Session, progress: Progress) -> SealReport:
     """Lay out every series that waits in the journal; small ones share packs."""
+    return _seal_stored(session, session.catalog.waiting(), progress, strategy=None)
+
+
+def reseal(session: Session, match: Mapping[str, Any], strategy: str, progress: Progress) -> SealReport:
+    """Lay out every series that matches again, by another strategy; what waits for it is sealed along."""
+    rows = list(find(session, "series", match))
+    stored = [session.catalog.series(row["SeriesInstanceUID"], row["StudyInstanceUID"]) for row in rows]
+    return _seal_stored(session, stored, progress, strategy=Strategy.named(strategy))
+
+
+def _seal_stored(
+    session: Session, stored: Sequence[StoredSeries], progress: Progress, *, strategy: Strategy | None
+) -> SealReport:
     session.check_writable()
     start = time.perf_counter()
-    waiting = {stored.key: stored for stored in session.catalog.waiting()}
+    series = {each.key: each for each in stored}
     groups = (
-        Group(key, [], stored.bytes_original + sum(row.length for row in session.catalog.received(key)))
-        for key, stored in waiting.items()
+        Group(key, [], each.bytes_original + sum(row.length for row in session.catalog.received(key)))
+        for key, each in series.items()
     )
     done = objects = 0
     damaged: list[LeftOut] = []
-    progress("sealing", 0, len(waiting))
+    progress("sealing", 0, len(series))
     for batch in pack_groups(groups, session.settings):
-        laid_out, bad = seal_apart(session, batch)
+        laid_out, bad = seal_apart(session, batch, strategy=strategy, anew=strategy is not None)
         for sealed in laid_out:
-            write_copies(session, sealed)
-        damaged += [LeftOut(f"series {waiting[key].series_instance_uid}", reason) for key, reason in bad]
+            write_copies(session, sealed, strategy)
+        damaged += [LeftOut(f"series {series[key].series_instance_uid}", reason) for key, reason in bad]
         done += len(batch)
-        objects += sum(waiting[key].journal_count for key, _ in batch)
-        progress("sealing", done, len(waiting))
+        objects += sum(series[key].journal_count for key, _ in batch)
+        progress("sealing", done, len(series))
     return SealReport(done - len(damaged), objects, tuple(damaged), time.perf_counter() - start)

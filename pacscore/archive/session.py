@@ -13,7 +13,6 @@ import json
 import os
 import tempfile
 import threading
-import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pacscore.archive.commits import Commit, commits_of, series_row
+from pacscore.archive.currency import EVENTS, event_position, is_current
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
@@ -28,7 +28,6 @@ from pacscore.archive.turns import Receiving
 from pacscore.catalog import Catalog, ReceivedRow, copy_catalog
 from pacscore.errors import (
     DamagedError,
-    FormatVersionError,
     InputError,
     NotFoundError,
     ReadOnlyError,
@@ -43,9 +42,7 @@ from pacscore.store.manifest import Manifest
 from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
-_EVENTS = "events"
 _APPLY_BATCH = 200
-_LOOKS, _LOOK_SECONDS = 10, 0.02
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -171,7 +168,7 @@ class Session:
 
     def catalog_position(self) -> EventPosition | None:
         """How far the catalog has followed the event log."""
-        return _event_position(self.catalog.positions().get(_EVENTS))
+        return event_position(self.catalog.positions().get(EVENTS))
 
     # Following the log.
 
@@ -216,7 +213,7 @@ class Session:
             generation = self.generation(commit.locator)
             entries.append(series_row(generation, commit))
             retired += self._sealed_records(commit.key, generation)
-        self.catalog.put_series(entries, retired=retired, positions={_EVENTS: position})
+        self.catalog.put_series(entries, retired=retired, positions={EVENTS: position})
 
     def _sealed_records(self, key: str, generation: Generation) -> list[str]:
         """The journal positions whose objects the generation holds."""
@@ -356,7 +353,7 @@ class Session:
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
             return Catalog.open(self.layout.catalog, settings=self.settings)
-        if self._is_current():
+        if is_current(self.layout.catalog, self.events, self.journal, self.settings):
             return Catalog.open(self.layout.catalog, read_only=True, settings=self.settings)
         return self._private_catalog()
 
@@ -365,28 +362,6 @@ class Session:
         private = Path(self._private.name) / "catalog.sqlite"
         copy_catalog(self.layout.catalog, private)
         return Catalog.open(private, settings=self.settings)
-
-    def _is_current(self) -> bool:
-        """Whether the archive's own catalog has followed the event log and the journal to their ends."""
-        try:
-            with Catalog.open(self.layout.catalog, read_only=True, settings=self.settings) as catalog:
-                position = _event_position(catalog.positions().get(_EVENTS))
-                if next(self.events.read(after=position), None) is not None:
-                    return False
-                apart = catalog.journal_positions() ^ set(self.journal.positions())
-                for _ in range(_LOOKS if apart else 0):
-                    # A writer at work has a record before its row: what he is about to enter is not yet acknowledged.
-                    time.sleep(_LOOK_SECONDS)
-                    apart &= catalog.journal_positions() ^ set(self.journal.positions())
-                    if not apart:
-                        break
-                return not apart
-        except (NotFoundError, FormatVersionError):
-            return False
-
-
-def _event_position(token: str | None) -> EventPosition | None:
-    return None if token is None else EventPosition(token)
 
 
 def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
