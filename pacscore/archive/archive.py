@@ -249,7 +249,14 @@ class Archive:
         self._session.refresh()
         return Series(self._session, self._session.catalog.series(series_instance_uid, study_instance_uid))
 
-    def instance(self, sop_instance_uid: str, series: str | None = None, version: int | None = None) -> Instance:
+    def instance(
+        self,
+        sop_instance_uid: str,
+        series: str | None = None,
+        version: int | None = None,
+        *,
+        study: str | None = None,
+    ) -> Instance:
         """One object: its current version, or the one asked for.
 
         Raises
@@ -257,12 +264,12 @@ class Archive:
         NotFoundError
             There is none.
         AmbiguousError
-            Several series hold that UID; name one.
+            Several series hold that UID; name one, and its study where two studies hold it.
         """
         from pacscore.archive.finding import find_instance
 
         self._session.refresh()
-        return find_instance(self._session, sop_instance_uid, series=series, version=version)
+        return find_instance(self._session, sop_instance_uid, series=series, study=study, version=version)
 
     def export(self, out: Path | str, *, progress: Progress | None = None, **match: Any) -> ExportReport:
         """Write the originals of every object that matches below ``out``; existing files are never replaced."""

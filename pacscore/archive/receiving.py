@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
+from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.received import journal_head, received_row
-from pacscore.archive.report import Progress, Receipt, ReceiveStatus, SealReport
-from pacscore.archive.sealing import prefix_of, seal_series
+from pacscore.archive.report import LeftOut, Progress, Receipt, ReceiveStatus, SealReport
+from pacscore.archive.sealing import prefix_of, seal_apart
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.working_copy import write_copies
@@ -54,12 +55,15 @@ def _joined(data: bytes | BinaryIO | Iterable[bytes]) -> bytes:
     if isinstance(data, (bytearray, memoryview)):
         return bytes(data)
     read = getattr(data, "read", None)
-    if read is not None:
-        content: bytes = read()
-        if not isinstance(content, bytes):
-            raise InputError("the file is open in text mode: open it with mode 'rb'.")
-        return content
-    return b"".join(data)
+    pieces: object = data if read is None else [read()]
+    if isinstance(pieces, str) or not isinstance(pieces, Iterable):
+        raise InputError(
+            "an object is received as bytes, as a binary file or as pieces of bytes: not as a path or text."
+        )
+    taken = list(pieces)
+    if not all(isinstance(piece, bytes | bytearray | memoryview) for piece in taken):
+        raise InputError("an object is received as bytes: its pieces are not. Open files with mode 'rb'.")
+    return b"".join(taken)
 
 
 def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
@@ -125,28 +129,20 @@ def seal_received(session: Session, progress: Progress) -> SealReport:
     """Lay out every series that waits in the journal; small ones share packs."""
     session.check_writable()
     start = time.perf_counter()
-    waiting = session.catalog.waiting()
-    settings = session.settings
+    waiting = {stored.key: stored for stored in session.catalog.waiting()}
+    groups = (
+        Group(key, [], stored.bytes_original + sum(row.length for row in session.catalog.received(key)))
+        for key, stored in waiting.items()
+    )
     done = objects = 0
-    pack: list[tuple[str, list[Candidate]]] = []
-    pack_bytes = 0
+    damaged: list[LeftOut] = []
     progress("sealing", 0, len(waiting))
-    for number, stored in enumerate(waiting, 1):
-        size = sum(row.length for row in session.catalog.received(stored.key))
-        alone = size >= settings.small_series_bytes or stored.generation is not None
-        if alone:
-            write_copies(session, seal_series(session, [(stored.key, [])]))
-        else:
-            pack.append((stored.key, []))
-            pack_bytes += size
-        if pack and (
-            len(pack) >= settings.pack_series_max or pack_bytes >= settings.pack_bytes_max or number == len(waiting)
-        ):
-            write_copies(session, seal_series(session, pack))
-            pack, pack_bytes = [], 0
-        done += 1
-        objects += stored.journal_count
-        progress("sealing", number, len(waiting))
-    if pack:
-        write_copies(session, seal_series(session, pack))
-    return SealReport(series=done, objects=objects, seconds=time.perf_counter() - start)
+    for batch in pack_groups(groups, session.settings):
+        laid_out, bad = seal_apart(session, batch)
+        for sealed in laid_out:
+            write_copies(session, sealed)
+        damaged += [LeftOut(f"series {waiting[key].series_instance_uid}", reason) for key, reason in bad]
+        done += len(batch)
+        objects += sum(waiting[key].journal_count for key, _ in batch)
+        progress("sealing", done, len(waiting))
+    return SealReport(done - len(damaged), objects, tuple(damaged), time.perf_counter() - start)

@@ -25,7 +25,7 @@ from pacscore.archive.commits import commits_of
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
-from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
+from pacscore.errors import ChangedError, DamagedError, NotFoundError, ProofError, RetryError
 from pacscore.store.events import Event, EventPosition
 from pacscore.store.plan import SeriesPlan, StagedGeneration
 from pacscore.store.positions import Position
@@ -137,6 +137,30 @@ def seal_series(
     raise RetryError(f"other writers changed these series {_ATTEMPTS} times while they were sealed. Try again later.")
 
 
+def seal_apart(
+    session: Session, groups: Sequence[tuple[str, Sequence[Candidate]]]
+) -> tuple[list[Sealed], list[tuple[str, str]]]:
+    """Seal several series; one that cannot be read back is left as it is, and does not keep the others from it.
+
+    Returns
+    -------
+    sealed, damaged
+        What was laid out, and key and reason of each series that was not.
+    """
+    try:
+        return [seal_series(session, groups)], []
+    except DamagedError as error:
+        if len(groups) == 1:
+            return [], [(groups[0][0], error.message)]
+    sealed: list[Sealed] = []
+    damaged: list[tuple[str, str]] = []
+    for group in groups:
+        some, bad = seal_apart(session, [group])
+        sealed += some
+        damaged += bad
+    return sealed, damaged
+
+
 def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathered:
     """Everything of a series, and the decision on each object that came (E3)."""
     parent = session.catalog_generation(key)
@@ -149,6 +173,10 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
     for row in session.catalog.received(key):
         try:
             waiting = JournalSource(session, row).candidate()
+        except (
+            DamagedError
+        ):  # It stays where it is, and `verify` names it; the rest of the series does not wait for it.
+            continue
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)

@@ -13,20 +13,27 @@ import json
 import os
 import tempfile
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from shutil import copyfile
 
 from pacscore.archive.commits import Commit, commits_of, series_row
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
 from pacscore.archive.turns import Receiving
-from pacscore.catalog import Catalog, ReceivedRow
-from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, ReadOnlyError, RetryError
+from pacscore.catalog import Catalog, ReceivedRow, copy_catalog
+from pacscore.errors import (
+    DamagedError,
+    FormatVersionError,
+    InputError,
+    NotFoundError,
+    ReadOnlyError,
+    RetryError,
+)
 from pacscore.filesystem import FileSystem
 from pacscore.settings import Settings
 from pacscore.store.events import Event, EventLog, EventPosition
@@ -38,6 +45,7 @@ from pacscore.store.positions import Position, place_of
 _GENERATIONS_KEPT = 64
 _EVENTS = "events"
 _APPLY_BATCH = 200
+_LOOKS, _LOOK_SECONDS = 10, 0.02
 
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -63,6 +71,7 @@ class Session:
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
         self._process = os.getpid()
+        self._closed = False
         self._open_parts = ExitStack()
         with ExitStack() as opening:  # What is open already closes again where a later part does not open.
             opening.callback(self._close_private)
@@ -82,6 +91,7 @@ class Session:
 
     def close(self) -> None:
         """Close every part, whatever becomes of the others; a second call does nothing."""
+        self._closed = True
         self._open_parts.close()
 
     def _close_catalog(self) -> None:
@@ -111,6 +121,16 @@ class Session:
                 generation.close()
             self._generations.clear()
 
+    def check_open(self) -> None:
+        """Refuse where the archive was closed.
+
+        Raises
+        ------
+        InputError
+        """
+        if self._closed:
+            raise InputError("the archive is closed. Open it again.")
+
     def check_writable(self) -> None:
         """Refuse where the archive was opened for reading.
 
@@ -118,6 +138,7 @@ class Session:
         ------
         ReadOnlyError
         """
+        self.check_open()
         if self.read_only:
             raise ReadOnlyError("the archive was opened for reading. Open it without read_only to change it.")
 
@@ -156,6 +177,7 @@ class Session:
 
     def refresh(self) -> None:
         """Let a private catalog catch up; the archive's own is kept current by its writers."""
+        self.check_open()
         if self._private is not None:
             self.follow()
             self.follow_journal()
@@ -341,18 +363,24 @@ class Session:
     def _private_catalog(self) -> Catalog:
         self._private = tempfile.TemporaryDirectory(prefix="pacscore-catalog-")
         private = Path(self._private.name) / "catalog.sqlite"
-        with suppress(FileNotFoundError):
-            for suffix in ("", "-wal"):
-                copyfile(f"{self.layout.catalog}{suffix}", f"{private}{suffix}")
+        copy_catalog(self.layout.catalog, private)
         return Catalog.open(private, settings=self.settings)
 
     def _is_current(self) -> bool:
         """Whether the archive's own catalog has followed the event log and the journal to their ends."""
         try:
             with Catalog.open(self.layout.catalog, read_only=True, settings=self.settings) as catalog:
-                position = catalog.positions().get(_EVENTS)
-                behind = next(self.events.read(after=_event_position(position)), None) is not None
-                return not behind and catalog.journal_positions() == set(self.journal.positions())
+                position = _event_position(catalog.positions().get(_EVENTS))
+                if next(self.events.read(after=position), None) is not None:
+                    return False
+                apart = catalog.journal_positions() ^ set(self.journal.positions())
+                for _ in range(_LOOKS if apart else 0):
+                    # A writer at work has a record before its row: what he is about to enter is not yet acknowledged.
+                    time.sleep(_LOOK_SECONDS)
+                    apart &= catalog.journal_positions() ^ set(self.journal.positions())
+                    if not apart:
+                        break
+                return not apart
         except (NotFoundError, FormatVersionError):
             return False
 

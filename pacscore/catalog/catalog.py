@@ -85,11 +85,11 @@ class Catalog:
     def close(self) -> None:
         """Close every connection. Harmless when repeated."""
         with self._lock, self._lookup_lock:
-            for kept in (self._writing, self._looking):
-                if kept is not None and self._process == os.getpid():
-                    kept.close()
+            own = self._process == os.getpid()
+            for kept in filter(None, (self._writing, self._looking) if own else ()):
+                kept.close()
             self._writing = self._looking = None
-            self._engine.dispose(close=self._process == os.getpid())
+            self._engine.dispose(close=own)
             self._states.clear()
 
     def __enter__(self) -> Catalog:
@@ -105,20 +105,15 @@ class Catalog:
     def put_received(self, rows: Sequence[ReceivedRow], *, positions: Mapping[str, str] | None = None) -> None:
         """Add instances of the journal, in one transaction; rows already there are replaced.
 
-        ``positions`` are set in the same transaction. Cost: about 45 µs a row in batches of 100, whatever the size of
-        the catalog.
+        ``positions`` are set in the same transaction. Cost: about 45 µs a row in batches of 100.
         """
         with self._transaction() as connection:
             states = self._states_of(connection, [(r.key, r.study_instance_uid, r.series_instance_uid) for r in rows])
             consensus = {key: state.consensus for key, state in states.items()}
             for row in rows:
                 consensus[row.key] = merge(consensus[row.key], row.sop_instance_uid, writing.stated(row.document))
-            changes: list[tuple[SeriesState, Consensus, Document | None]] = [
-                (state, consensus[key], None)
-                for key, state in states.items()
-                if state.new or consensus[key] is not state.consensus
-            ]
-            writing.place(connection, changes)
+            changed = [each for key, each in states.items() if each.new or consensus[key] is not each.consensus]
+            writing.place(connection, [(state, consensus[state.key], None) for state in changed])
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             self._set_positions(connection, positions)

@@ -168,7 +168,7 @@ class SegmentReader:
             found.frames.append(frame)
             found.synced = max(found.synced, frame.synced)
             offset, sequence = frame.end, frame.sequence + 1
-        _tell_tail_from_damage(found, gaps)
+        _tell_tail_from_damage(found, gaps, from_start=after is None)
         return found
 
     def last_mark(self) -> Frame | None:
@@ -247,9 +247,9 @@ class SegmentReader:
             ) from error
 
 
-def _tell_tail_from_damage(found: Survey, gaps: list[tuple[int, int]]) -> None:
+def _tell_tail_from_damage(found: Survey, gaps: list[tuple[int, int]], *, from_start: bool) -> None:
     found.end = found.size
-    if not found.frames:
+    if from_start and not found.frames:
         found.damage = gaps or [(0, 0)]  # S4: it cannot be a tail, and an empty file has lost its first frame.
         return
     for start, end in gaps:

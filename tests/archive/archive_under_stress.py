@@ -31,6 +31,9 @@ SETTINGS = Settings(
     event_segment_bytes_max=1200,
 )
 
+LOSES_ALL = 2
+"""A seed of the twin's power cut that keeps no name and no whole write which is not synced."""
+
 _CATALOG = ("catalog.sqlite", "catalog.sqlite-wal")
 
 
@@ -99,6 +102,10 @@ class Twin(FailingFileSystem):
         """The process that died is started again."""
         self.is_dead = False
         self._crash_at = None
+
+    def crash_after(self, steps: int) -> None:
+        """End the process that many steps from now."""
+        self._crash_at = len(self.steps) + steps
 
     def cut_power(self, seed: int, archive: Path, catalogs: Sequence[dict[str, bytes]]) -> None:
         """A power cut, of which the catalog, not written through the seam, survives as one of these or not at all."""
@@ -182,6 +189,9 @@ def _look(root: Path, fs: FileSystem, promises: Promises, broken: list[str]) -> 
         kept = {path.stem for path in (root / "quarantine").glob("*.json")}
         broken += (f"{name[:8]} was quarantined and is lost" for name in promises.quarantined - kept)
         broken += (f"a finding: {finding.code}: {finding.message}" for finding in archive.verify().findings)
+        for path in (root / "quarantine").glob("*.dcm"):
+            if name_of(path.read_bytes()) != path.stem or not path.with_suffix(".json").read_bytes().endswith(b"}\n"):
+                broken.append(f"{path.name[:8]} in quarantine is altered")
         digest = archive._session.catalog.digest()
         archive.rebuild()
         if archive._session.catalog.digest() != digest:

@@ -6,11 +6,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from archive_under_stress import JOBS, Job, Twin, broken_promises, catalog_files, opened, quick_folder, whole_job
+from archive_under_stress import (
+    JOBS,
+    LOSES_ALL,
+    Job,
+    Twin,
+    broken_promises,
+    catalog_files,
+    opened,
+    quick_folder,
+    whole_job,
+)
 
 from tests.failing_filesystem import Crash
-
-_LOSES_ALL = 2  # A seed of the twin's power cut that keeps nothing which is not synced.
 
 
 def after_crash(job: Job, where: Path, *, crash_at: int) -> list[str]:
@@ -99,8 +107,7 @@ def test_what_a_killed_process_had_not_synced_is_not_taken_for_durable(name: str
     broken: list[str] = []
     for crash_at in range(1, len(whole_job(job).steps) + 1, 3):
         with quick_folder() as where:
-            # Of these seeds the first loses all that is not synced.
-            broken += killed_then_power_cut(job, where / "job", crash_at=crash_at, seed=_LOSES_ALL)
+            broken += killed_then_power_cut(job, where / "job", crash_at=crash_at, seed=LOSES_ALL)
     assert not broken
 
 

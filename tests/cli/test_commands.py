@@ -206,9 +206,10 @@ def test_half_a_window_is_misuse(archive: Path, tmp_path: Path) -> None:
 
 
 def test_what_the_system_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    result = pacscore("create", tmp_path / "file")
+    (tmp_path / "pacscore.toml").mkdir()
+    result = pacscore("find", tmp_path)
     assert result.returncode == 1
+    assert "Is a directory" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -49,6 +49,17 @@ def test_events_come_back_in_order_across_segments_and_reopening(folder: Path) -
             assert log.findings == ()
 
 
+def test_a_reader_at_the_end_takes_an_event_that_is_being_written_for_no_damage(folder: Path) -> None:
+    (last,) = fill(folder, 1)
+    (segment,) = folder.glob("*.log")
+    whole = segment.read_bytes()
+    with EventLog.open(folder, FS, SETTINGS, read_only=True) as log:
+        for being_written in (b"", whole[:30], whole[:64] + b"x" * 100):
+            segment.write_bytes(whole[:-64] + being_written)  # Without the mark, which comes after the sync.
+            assert list(log.read(last)) == []
+            assert [event.payload for event in log.read()] == [b"event 0"]
+
+
 def test_e1_each_event_is_chained_to_all_before_it(folder: Path) -> None:
     positions = fill(folder)
     chain = bytes(32)
