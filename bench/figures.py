@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -108,25 +109,48 @@ def markdown(figures: list[Figure], absent: dict[str, str], heading: str) -> str
     return "\n".join(lines) + "\n"
 
 
-def measure(rows: list[Row], context: Context) -> tuple[list[Figure], dict[str, str], list[str]]:
-    """Measure rows one by one: the figures, what is absent with its reason, and what failed."""
-    figures: list[Figure] = []
-    absent: dict[str, str] = {}
-    failed: list[str] = []
-    for row in rows:
+@dataclass
+class Report:
+    """What a run has found so far; written after each row, so that an interrupted run leaves what it had."""
+
+    context: Context
+    as_json: Path | None
+    as_markdown: Path | None
+    load_before: float = field(default_factory=lambda: os.getloadavg()[0])
+    figures: list[Figure] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def measure(self, row: Row) -> None:
+        """Measure a row, show it and write the files."""
         try:
-            figure = row.measure(context)
+            figure = row.measure(self.context)
         except Missing as missing:
-            absent[row.name] = str(missing)
+            self.absent[row.name] = str(missing)
             print(f"absent  {row.name:30} {missing}", flush=True)
         except Exception:  # The outer edge: the other rows are measured all the same.
-            absent[row.name] = "failed: see the log of the run"
-            failed.append(row.name)
+            self.absent[row.name] = "failed: see the log of the run"
+            self.failed.append(row.name)
             print(f"FAILED  {row.name:30}\n{traceback.format_exc()}", flush=True)
         else:
-            figures.append(figure)
+            self.figures.append(figure)
             show(figure)
-    return figures, absent, failed
+        self._write()
+
+    def _write(self) -> None:
+        load = f"load {self.load_before:.1f} before, {os.getloadavg()[0]:.1f} after"
+        heading = f"{machine()}; {load}{', quick' if self.context.quick else ''}."
+        if self.as_json:
+            figures = [figure.as_dict() for figure in self.figures]
+            record = {"machine": heading, "absent": self.absent, "figures": figures}
+            self.as_json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        if self.as_markdown:
+            self.as_markdown.write_text(markdown(self.figures, self.absent, heading), "utf-8")
+
+    @property
+    def missed(self) -> list[str]:
+        """The rows that miss their must."""
+        return [figure.row for figure in self.figures if figure.verdict == "MISSED"]
 
 
 def main() -> int:
@@ -147,25 +171,18 @@ def main() -> int:
             print(f"{row.name:30} must {row.must_text:<10} aim {row.aim_text:<10} {row.what}")
         return 0
     os.environ["PYTHONPATH"] = str(ROOT)  # Processes that rows start measure this tree too.
-    load = os.getloadavg()[0]
-    print(machine(), f"load before {load:.1f}", sep="\n", flush=True)
+    print(machine(), f"load before {os.getloadavg()[0]:.1f}", sep="\n", flush=True)
     with tempfile.TemporaryDirectory(prefix="pacscore-figures-") as temporary:
         context = Context(arguments.data, arguments.scratch or Path(temporary), arguments.quick)
         context.scratch.mkdir(parents=True, exist_ok=True)
-        figures, absent, failed = measure(rows, context)
-    heading = (
-        f"{machine()}; load {load:.1f} before, {os.getloadavg()[0]:.1f} after{', quick' if context.quick else ''}."
-    )
-    if arguments.json:
-        record = {"machine": heading, "absent": absent, "figures": [figure.as_dict() for figure in figures]}
-        arguments.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    if arguments.markdown:
-        arguments.markdown.write_text(markdown(figures, absent, heading), "utf-8")
-    missed = [figure.row for figure in figures if figure.verdict == "MISSED"]
-    print(f"{len(figures)} rows, {len(missed)} musts missed{': ' + ', '.join(missed) if missed else ''}")
-    if absent:
-        print(f"{len(absent)} not measured: {', '.join(absent)}")
-    return 1 if missed or failed else 0
+        report = Report(context, arguments.json, arguments.markdown)
+        for row in rows:
+            report.measure(row)
+    missed = report.missed
+    print(f"{len(report.figures)} rows, {len(missed)} musts missed{': ' + ', '.join(missed) if missed else ''}")
+    if report.absent:
+        print(f"{len(report.absent)} not measured: {', '.join(report.absent)}")
+    return 1 if missed or report.failed else 0
 
 
 if __name__ == "__main__":

@@ -174,6 +174,18 @@ class Archive:
 
         return seal_received(self._session, progress or no_progress)
 
+    def reseal(self, strategy: str, *, progress: Progress | None = None, **match: Any) -> SealReport:
+        """Lay out every series that matches again, by another strategy; readers keep the generation they opened.
+
+        Raises
+        ------
+        InputError
+            There is no such strategy.
+        """
+        from pacscore.archive.receiving import reseal
+
+        return reseal(self._session, match, strategy, progress or no_progress)
+
     def store_derived(self, volume: Volume, *, description: str) -> Series:
         """Store a computed volume as a new DICOM series with references to its sources, all of it or nothing.
 
@@ -249,7 +261,14 @@ class Archive:
         self._session.refresh()
         return Series(self._session, self._session.catalog.series(series_instance_uid, study_instance_uid))
 
-    def instance(self, sop_instance_uid: str, series: str | None = None, version: int | None = None) -> Instance:
+    def instance(
+        self,
+        sop_instance_uid: str,
+        series: str | None = None,
+        version: int | None = None,
+        *,
+        study: str | None = None,
+    ) -> Instance:
         """One object: its current version, or the one asked for.
 
         Raises
@@ -257,12 +276,12 @@ class Archive:
         NotFoundError
             There is none.
         AmbiguousError
-            Several series hold that UID; name one.
+            Several series hold that UID; name one, and its study where two studies hold it.
         """
         from pacscore.archive.finding import find_instance
 
         self._session.refresh()
-        return find_instance(self._session, sop_instance_uid, series=series, version=version)
+        return find_instance(self._session, sop_instance_uid, series=series, study=study, version=version)
 
     def export(self, out: Path | str, *, progress: Progress | None = None, **match: Any) -> ExportReport:
         """Write the originals of every object that matches below ``out``; existing files are never replaced."""

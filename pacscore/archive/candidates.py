@@ -6,8 +6,6 @@ read again when its series is sealed, so that a folder of any size is scanned in
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from io import FileIO
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pacscore.dicom.scan import NeedMore, Scan, is_dicomdir, locate_pixels_end, scan
-from pacscore.errors import ChangedError, InvalidDicomError, StorageError
+from pacscore.errors import ChangedError, InvalidDicomError, LimitError, StorageError
 from pacscore.settings import Settings
 
 HEAD_BYTES = 64 * 1024
@@ -75,6 +73,16 @@ class FileSource:
         """Its first bytes."""
         with self._open() as file:
             return file.read(length)
+
+    def trouble(self) -> str:
+        """Why the file is not what it was when it was first seen; "" if it is."""
+        try:
+            now = FileSource.at(self.path)
+            with self._open():
+                pass
+        except (OSError, StorageError) as error:
+            return f"it cannot be read any more: {getattr(error, 'strerror', None) or error}"
+        return "" if now == self else "it changed while it was being ingested: ingest it again"
 
     def _open(self) -> FileIO:
         try:
@@ -149,6 +157,7 @@ class Outcome(Enum):
 
     OBJECT = "object"
     SKIPPED = "skipped"
+    UNREADABLE = "unreadable"
     QUARANTINED = "quarantined"
 
 
@@ -205,6 +214,9 @@ def _identified(source: Source, found: Scan, header: bytes) -> Candidate:
     ):
         if not uid:
             raise InvalidDicomError(f"{name} is missing: the object cannot be identified.", tag=name)
+    for uid in (found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid):
+        if not (uid.isascii() and uid.isprintable()):
+            raise InvalidDicomError("a UID holds characters that no UID has: the object cannot be identified.")
     return Candidate(
         source,
         found.study_instance_uid,
@@ -217,16 +229,30 @@ def _identified(source: Source, found: Scan, header: bytes) -> Candidate:
     )
 
 
-def look_at(source: FileSource, settings: Settings) -> Look:
-    """Decide what a file is: an object to take, something to skip, or something to quarantine."""
+def look_at(path: Path, settings: Settings) -> Look:
+    """Decide what a file is: an object to take, something to skip or to quarantine, or out of reach.
+
+    No file is a reason not to look at the next one.
+    """
+    try:
+        source = FileSource.at(path)
+    except OSError as error:
+        return Look(FileSource(path, 0, 0), Outcome.UNREADABLE, reason=error.strerror or "it cannot be read")
     if source.size == 0:
         return Look(source, Outcome.SKIPPED, reason="empty file")
+    try:
+        return _look_inside(source, settings)
+    except (StorageError, ChangedError) as error:
+        return Look(source, Outcome.UNREADABLE, reason=error.message)
+
+
+def _look_inside(source: FileSource, settings: Settings) -> Look:
     try:
         found, header = scan_source(source, settings)
         if is_dicomdir(found):
             return Look(source, Outcome.SKIPPED, reason="DICOMDIR")
         return Look(source, Outcome.OBJECT, _identified(source, found, header))
-    except InvalidDicomError as error:
+    except (InvalidDicomError, LimitError) as error:
         if not claims_to_be_dicom(source.head(1024)):
             return Look(source, Outcome.SKIPPED, reason="not DICOM")
         return Look(source, Outcome.QUARANTINED, reason=error.message)
@@ -245,25 +271,3 @@ def claims_to_be_dicom(head: bytes) -> bool:
     explicit = head[4:6].isalpha() and head[4:6].isupper()
     implicit_length = int.from_bytes(head[4:8], "little")
     return explicit or implicit_length < 1024
-
-
-def files_below(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """Every regular file below the given paths, folders in sorted order; links to folders are not followed.
-
-    Raises
-    ------
-    StorageError
-        A given path does not exist.
-    """
-    for path in paths:
-        if path.is_file():
-            yield path
-            continue
-        if not path.is_dir():
-            raise StorageError("there is no such file or folder. Check the path.", path=str(path))
-        for folder, names, files in os.walk(path):
-            names.sort()
-            for name in sorted(files):
-                found = Path(folder, name)
-                if found.is_file():
-                    yield found

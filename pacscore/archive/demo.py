@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pacscore.archive.candidates import FileSource, files_below, look_at
+from pacscore.archive.candidates import look_at
 from pacscore.archive.rendering import draw
 from pacscore.archive.report import IngestReport, Progress, Reported, no_progress
+from pacscore.archive.walking import files_below
 from pacscore.errors import InputError, UndecodableError
 from pacscore.imaging import contact_sheet
 
@@ -186,7 +187,7 @@ def _time_volume(series: Series, sources: tuple[Path, ...]) -> tuple[str, float 
 
 
 def _sop_instance_uid(path: Path, settings: Settings) -> str:
-    candidate = look_at(FileSource.at(path), settings).candidate
+    candidate = look_at(path, settings).candidate
     return candidate.sop_instance_uid if candidate is not None else ""
 
 

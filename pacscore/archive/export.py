@@ -12,11 +12,16 @@ from pacscore.archive.instance import Instance
 from pacscore.archive.report import ExportReport, Progress
 from pacscore.archive.series import Series
 from pacscore.archive.session import Session
+from pacscore.catalog import INSTANCE_KEYWORDS
 from pacscore.parallel import map_ordered
+
+INSTANCE_KEYS = INSTANCE_KEYWORDS | {"SOPInstanceUID", "SOPClassUID", "InstanceNumber"}
 
 
 def export_originals(session: Session, out: Path, match: Mapping[str, Any], progress: Progress) -> ExportReport:
     """Write every object that matches to ``OUT/<series key>/<number>.dcm``, hashed and synced.
+
+    A key of the instance level chooses among the current instances; without one, all versions of a series go out.
 
     Names come from keys and numbers of ours, never from outside text. Versions that are not current are named
     ``<number>-v<version>.dcm``.
@@ -29,14 +34,18 @@ def export_originals(session: Session, out: Path, match: Mapping[str, Any], prog
         An object does not have the hash it was stored with.
     """
     start = time.perf_counter()
-    rows = list(find(session, "series", match))
+    chosen = _chosen(session, match)
     written: list[str] = []
     total = 0
-    for number, row in enumerate(rows, 1):
-        series = Series(session, session.catalog.series(str(row["SeriesInstanceUID"]), str(row["StudyInstanceUID"])))
+    for number, ((study, uid), named) in enumerate(chosen.items(), 1):
+        series = Series(session, session.catalog.series(uid, study))
         folder = out / series.key[:16]
         _make_folders(session, folder)
-        members = [Instance(series, member.ordinal) for member in series.members]
+        members = [
+            Instance(series, member.ordinal)
+            for member in series.members
+            if named is None or (member.candidate.current and member.sop_instance_uid in named)
+        ]
 
         def write(instance: Instance, folder: Path = folder) -> tuple[str, int]:
             suffix = "" if instance.is_current else f"-v{instance.version}-{instance.ordinal}"
@@ -47,12 +56,23 @@ def export_originals(session: Session, out: Path, match: Mapping[str, Any], prog
                 file.sync()
             return str(path), len(data)
 
-        for path, size in map_ordered(write, members):
+        for path, size in map_ordered(write, members, threads=session.settings.threads()):
             written.append(path)
             total += size
         session.filesystem.sync_folder(folder)
-        progress("exporting", number, len(rows))
-    return ExportReport(len(rows), len(written), total, time.perf_counter() - start, tuple(written))
+        progress("exporting", number, len(chosen))
+    return ExportReport(len(chosen), len(written), total, time.perf_counter() - start, tuple(written))
+
+
+def _chosen(session: Session, match: Mapping[str, Any]) -> dict[tuple[str, str], set[str] | None]:
+    """Study and Series UID of what matches, each with the SOP Instance UIDs that do; None for all of it."""
+    if not INSTANCE_KEYS.intersection(match):
+        rows = find(session, "series", match)
+        return {(row["StudyInstanceUID"], row["SeriesInstanceUID"]): None for row in rows}
+    chosen: dict[tuple[str, str], set[str]] = {}
+    for row in find(session, "instance", match):
+        chosen.setdefault((row["StudyInstanceUID"], row["SeriesInstanceUID"]), set()).add(row["SOPInstanceUID"])
+    return dict(chosen)
 
 
 def _make_folders(session: Session, folder: Path) -> None:

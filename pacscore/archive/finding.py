@@ -75,12 +75,14 @@ def judge_waiting(session: Session) -> None:
         session.own_catalog().set_verdicts(verdicts)
 
 
-def find_instance(session: Session, sop_instance_uid: str, *, series: str | None, version: int | None) -> Instance:
+def find_instance(
+    session: Session, sop_instance_uid: str, *, series: str | None, study: str | None, version: int | None
+) -> Instance:
     """One object by its UID; see ``Archive.instance``."""
     places = {
         (location.series_instance_uid, location.study_instance_uid)
         for location in session.catalog.lookup(sop_instance_uid)
-        if series is None or location.series_instance_uid == series
+        if series in (None, location.series_instance_uid) and study in (None, location.study_instance_uid)
     }
     found = [
         Instance(opened, member.ordinal)
@@ -93,9 +95,12 @@ def find_instance(session: Session, sop_instance_uid: str, *, series: str | None
     if not found:
         wanted = "" if version is None else f" in version {version}"
         raise NotFoundError(f"no instance {sop_instance_uid}{wanted} is in the archive.", uid=sop_instance_uid)
-    if len({instance.series.series_instance_uid for instance in found}) > 1:
-        uids = ", ".join(instance.series.series_instance_uid for instance in found)
+    if len({instance.series.key for instance in found}) > 1:
+        uids = ", ".join(
+            f"{each.series.series_instance_uid} of study {each.series.study_instance_uid}" for each in found
+        )
         raise AmbiguousError(
-            f"instance {sop_instance_uid} is in several series: name one of {uids} as series=.", uid=sop_instance_uid
+            f"instance {sop_instance_uid} is in several series: name series= and study= of one of {uids}.",
+            uid=sop_instance_uid,
         )
     return found[0]

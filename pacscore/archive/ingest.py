@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pacscore.archive.candidates import Candidate, FileSource, Look, Outcome, files_below, look_at
+from pacscore.archive.candidates import Candidate, FileSource, Look, Outcome, look_at
+from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.report import IngestReport, LeftOut, Progress
-from pacscore.archive.sealing import Sealed, seal_series
+from pacscore.archive.sealing import Sealed, seal_apart
 from pacscore.archive.session import Session
+from pacscore.archive.walking import files_below
 from pacscore.archive.working_copy import write_copies
 from pacscore.errors import ChangedError, StorageError
 from pacscore.parallel import map_ordered
@@ -34,6 +36,7 @@ class _Tally:
     version_uids: list[str] = field(default_factory=list)
     quarantined: list[LeftOut] = field(default_factory=list)
     skipped: list[LeftOut] = field(default_factory=list)
+    unreadable: list[LeftOut] = field(default_factory=list)
     bytes_in: int = 0
     bytes_stored: int = 0
 
@@ -57,14 +60,14 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
     session.check_writable()
     start = time.perf_counter()
     tally = _Tally()
-    groups = _group_by_series(session, _look_at_all(session, paths, progress), tally)
+    groups = _group_by_series(session, _look_at_all(session, paths, progress, tally), tally)
     total = sum(map(len, groups.values()))
     done = 0
     progress("sealing", 0, total)
-    for batch in _batches(session, groups):
-        sealed = seal_series(session, batch)
-        write_copies(session, sealed)
-        tally.add(sealed)
+    for batch in pack_groups(_sized(session, groups), session.settings):
+        for sealed in _seal(session, batch, tally):
+            write_copies(session, sealed)
+            tally.add(sealed)
         done += sum(len(candidates) for _, candidates in batch)
         progress("sealing", done, total)
     return IngestReport(
@@ -73,6 +76,7 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
         versions=len(tally.version_uids),
         quarantined=tuple(tally.quarantined),
         skipped=tuple(tally.skipped),
+        unreadable=tuple(tally.unreadable),
         version_uids=tuple(tally.version_uids),
         bytes_in=tally.bytes_in,
         bytes_stored=tally.bytes_stored,
@@ -80,11 +84,60 @@ def ingest_files(session: Session, paths: tuple[Path, ...], progress: Progress) 
     )
 
 
-def _look_at_all(session: Session, paths: tuple[Path, ...], progress: Progress) -> Iterator[Look]:
-    found = list(_outside(session.layout.root.resolve(), files_below(paths)))
+def _seal(session: Session, batch: list[tuple[str, list[Candidate]]], tally: _Tally) -> list[Sealed]:
+    """Seal a batch; a file that changed or went away since it was looked at is left out and reported, not the rest."""
+    while True:
+        try:
+            sealed, damaged = seal_apart(session, batch)
+        except (ChangedError, StorageError):
+            kept, gone = _without_troubled(batch)
+            if not gone:
+                raise
+            tally.unreadable += gone
+            batch = kept
+        else:
+            uids = {key: candidates[0].series_instance_uid for key, candidates in batch}
+            tally.unreadable += [LeftOut(f"series {uids[key]}", reason) for key, reason in damaged]
+            return sealed
+
+
+def _without_troubled(
+    batch: list[tuple[str, list[Candidate]]],
+) -> tuple[list[tuple[str, list[Candidate]]], list[LeftOut]]:
+    kept: list[tuple[str, list[Candidate]]] = []
+    gone: list[LeftOut] = []
+    for key, candidates in batch:
+        fine = []
+        for candidate in candidates:
+            source = candidate.source
+            trouble = source.trouble() if isinstance(source, FileSource) else ""
+            if trouble and isinstance(source, FileSource):
+                gone.append(LeftOut(str(source.path), trouble))
+            else:
+                fine.append(candidate)
+        if fine:
+            kept.append((key, fine))
+    return kept, gone
+
+
+def _sized(session: Session, groups: dict[str, list[Candidate]]) -> Iterator[Group]:
+    """The groups with the sizes of the generations they make, each taken out so that its headers can go."""
+    while groups:
+        key = next(iter(groups))
+        candidates = groups.pop(key)
+        stored = session.catalog.series_by_key(key)
+        there = stored.bytes_original if stored is not None else 0
+        yield Group(key, candidates, there + sum(each.source.size for each in candidates))
+
+
+def _look_at_all(session: Session, paths: tuple[Path, ...], progress: Progress, tally: _Tally) -> Iterator[Look]:
+    def leave_out(path: Path, reason: str) -> None:
+        tally.unreadable.append(LeftOut(str(path), reason))
+
+    found = list(_outside(session.layout.root.resolve(), files_below(paths, leave_out=leave_out)))
     batches = (found[start : start + _LOOK_BATCH] for start in range(0, len(found), _LOOK_BATCH))
     looked = map_ordered(
-        lambda batch: [look_at(FileSource.at(path), session.settings) for path in batch],
+        lambda batch: [look_at(path, session.settings) for path in batch],
         batches,
         threads=session.settings.threads(),
     )
@@ -112,7 +165,9 @@ def _group_by_series(session: Session, looks: Iterable[Look], tally: _Tally) -> 
     groups: dict[str, list[Candidate]] = {}
     held = 0
     for look in looks:
-        if look.outcome is Outcome.SKIPPED:
+        if look.outcome is Outcome.UNREADABLE:
+            tally.unreadable.append(LeftOut(str(look.source.path), look.reason))
+        elif look.outcome is Outcome.SKIPPED:
             tally.skipped.append(LeftOut(str(look.source.path), look.reason))
         elif look.outcome is Outcome.QUARANTINED:
             _quarantine(session, look, tally)
@@ -132,37 +187,7 @@ def _quarantine(session: Session, look: Look, tally: _Tally) -> None:
     try:
         data = look.source.read()
     except (ChangedError, StorageError) as error:
-        tally.skipped.append(LeftOut(str(look.source.path), error.message))
+        tally.unreadable.append(LeftOut(str(look.source.path), error.message))
         return
     quarantine_object(session.layout.quarantine, data, look.reason, filesystem=session.filesystem)
     tally.quarantined.append(LeftOut(str(look.source.path), look.reason))
-
-
-def _batches(session: Session, groups: dict[str, list[Candidate]]) -> Iterator[list[tuple[str, list[Candidate]]]]:
-    """Series to be sealed together: a large one alone, small ones until a pack is full."""
-    settings = session.settings
-    pack: list[tuple[str, list[Candidate]]] = []
-    pack_bytes = pack_members = 0
-    while groups:
-        key = next(iter(groups))
-        candidates = groups.pop(key)  # Its headers can go when it is sealed.
-        size = sum(each.source.size for each in candidates)
-        if size >= settings.small_series_bytes:
-            yield [(key, candidates)]
-            continue
-        full = (
-            len(pack) >= settings.pack_series_max
-            or pack_bytes + size > settings.pack_bytes_max
-            or pack_members + _MEMBERS_PER_SERIES > settings.pack_member_max
-        )
-        if pack and full:
-            yield pack
-            pack, pack_bytes, pack_members = [], 0, 0
-        pack.append((key, candidates))
-        pack_bytes += size
-        pack_members += _MEMBERS_PER_SERIES
-    if pack:
-        yield pack
-
-
-_MEMBERS_PER_SERIES = 5  # Group, array, shard, headers, manifest; blobs take the place of array and shard.

@@ -10,21 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
+from pacscore.archive.finding import find
+from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.received import journal_head, received_row
-from pacscore.archive.report import Progress, Receipt, ReceiveStatus, SealReport
-from pacscore.archive.sealing import prefix_of, seal_series
+from pacscore.archive.report import LeftOut, Progress, Receipt, ReceiveStatus, SealReport
+from pacscore.archive.sealing import prefix_of, seal_apart
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.working_copy import write_copies
-from pacscore.catalog import Location
+from pacscore.catalog import Location, StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InputError, InvalidDicomError, LimitError
+from pacscore.store.strategy import Strategy
 
 _head_text = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -54,12 +57,15 @@ def _joined(data: bytes | BinaryIO | Iterable[bytes]) -> bytes:
     if isinstance(data, (bytearray, memoryview)):
         return bytes(data)
     read = getattr(data, "read", None)
-    if read is not None:
-        content: bytes = read()
-        if not isinstance(content, bytes):
-            raise InputError("the file is open in text mode: open it with mode 'rb'.")
-        return content
-    return b"".join(data)
+    pieces: object = data if read is None else [read()]
+    if isinstance(pieces, str) or not isinstance(pieces, Iterable):
+        raise InputError(
+            "an object is received as bytes, as a binary file or as pieces of bytes: not as a path or text."
+        )
+    taken = list(pieces)
+    if not all(isinstance(piece, bytes | bytearray | memoryview) for piece in taken):
+        raise InputError("an object is received as bytes: its pieces are not. Open files with mode 'rb'.")
+    return b"".join(taken)
 
 
 def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
@@ -123,30 +129,35 @@ def _receipt(status: ReceiveStatus, candidate: Candidate) -> Receipt:
 
 def seal_received(session: Session, progress: Progress) -> SealReport:
     """Lay out every series that waits in the journal; small ones share packs."""
+    return _seal_stored(session, session.catalog.waiting(), progress, strategy=None)
+
+
+def reseal(session: Session, match: Mapping[str, Any], strategy: str, progress: Progress) -> SealReport:
+    """Lay out every series that matches again, by another strategy; what waits for it is sealed along."""
+    rows = list(find(session, "series", match))
+    stored = [session.catalog.series(row["SeriesInstanceUID"], row["StudyInstanceUID"]) for row in rows]
+    return _seal_stored(session, stored, progress, strategy=Strategy.named(strategy))
+
+
+def _seal_stored(
+    session: Session, stored: Sequence[StoredSeries], progress: Progress, *, strategy: Strategy | None
+) -> SealReport:
     session.check_writable()
     start = time.perf_counter()
-    waiting = session.catalog.waiting()
-    settings = session.settings
+    series = {each.key: each for each in stored}
+    groups = (
+        Group(key, [], each.bytes_original + sum(row.length for row in session.catalog.received(key)))
+        for key, each in series.items()
+    )
     done = objects = 0
-    pack: list[tuple[str, list[Candidate]]] = []
-    pack_bytes = 0
-    progress("sealing", 0, len(waiting))
-    for number, stored in enumerate(waiting, 1):
-        size = sum(row.length for row in session.catalog.received(stored.key))
-        alone = size >= settings.small_series_bytes or stored.generation is not None
-        if alone:
-            write_copies(session, seal_series(session, [(stored.key, [])]))
-        else:
-            pack.append((stored.key, []))
-            pack_bytes += size
-        if pack and (
-            len(pack) >= settings.pack_series_max or pack_bytes >= settings.pack_bytes_max or number == len(waiting)
-        ):
-            write_copies(session, seal_series(session, pack))
-            pack, pack_bytes = [], 0
-        done += 1
-        objects += stored.journal_count
-        progress("sealing", number, len(waiting))
-    if pack:
-        write_copies(session, seal_series(session, pack))
-    return SealReport(series=done, objects=objects, seconds=time.perf_counter() - start)
+    damaged: list[LeftOut] = []
+    progress("sealing", 0, len(series))
+    for batch in pack_groups(groups, session.settings):
+        laid_out, bad = seal_apart(session, batch, strategy=strategy, anew=strategy is not None)
+        for sealed in laid_out:
+            write_copies(session, sealed, strategy)
+        damaged += [LeftOut(f"series {series[key].series_instance_uid}", reason) for key, reason in bad]
+        done += len(batch)
+        objects += sum(series[key].journal_count for key, _ in batch)
+        progress("sealing", done, len(series))
+    return SealReport(done - len(damaged), objects, tuple(damaged), time.perf_counter() - start)

@@ -48,6 +48,8 @@ class IngestReport(Reported):
         version (counted in ``stored`` as well; their UIDs in ``version_uids``).
     quarantined, skipped
         Copied to quarantine because it cannot be parsed; left alone because it is no DICOM object.
+    unreadable
+        Files and folders that could not be read, or changed meanwhile: mend that and ingest again.
     bytes_in, bytes_stored
         Bytes of the objects stored, and what they take in the archive.
     """
@@ -57,6 +59,7 @@ class IngestReport(Reported):
     versions: int
     quarantined: tuple[LeftOut, ...]
     skipped: tuple[LeftOut, ...]
+    unreadable: tuple[LeftOut, ...]
     version_uids: tuple[str, ...]
     bytes_in: int
     bytes_stored: int
@@ -65,10 +68,11 @@ class IngestReport(Reported):
 
 @dataclass(frozen=True, slots=True)
 class SealReport(Reported):
-    """What a seal laid out."""
+    """What a seal laid out, and the series that could not be read back and were left as they are."""
 
     series: int
     objects: int
+    damaged: tuple[LeftOut, ...]
     seconds: float
 
 

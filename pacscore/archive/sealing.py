@@ -25,7 +25,7 @@ from pacscore.archive.commits import commits_of
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
 from pacscore.archive.session import Session
 from pacscore.archive.sources import JournalSource, SealedSource
-from pacscore.errors import ChangedError, NotFoundError, ProofError, RetryError
+from pacscore.errors import ChangedError, DamagedError, NotFoundError, ProofError, RetryError
 from pacscore.store.events import Event, EventPosition
 from pacscore.store.plan import SeriesPlan, StagedGeneration
 from pacscore.store.positions import Position
@@ -35,7 +35,7 @@ from pacscore.store.writer import stage_generation
 _ATTEMPTS = 20
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Gathered:
     """The objects of one series: all that its next generation holds, and what became of those that came.
 
@@ -77,7 +77,11 @@ class Sealed:
 
 
 def seal_series(
-    session: Session, groups: Sequence[tuple[str, Sequence[Candidate]]], *, strategy: Strategy | None = None
+    session: Session,
+    groups: Sequence[tuple[str, Sequence[Candidate]]],
+    *,
+    strategy: Strategy | None = None,
+    anew: bool = False,
 ) -> Sealed:
     """Seal each series with the objects that came for it; several together share one file.
 
@@ -86,6 +90,10 @@ def seal_series(
     groups
         Series key and what came from outside for it, in the order in which it was found. What waits in the journal
         for the same series is sealed with it.
+    strategy
+        By default that of the archive.
+    anew
+        Lay out a series again even where nothing came for it.
 
     Raises
     ------
@@ -101,8 +109,8 @@ def seal_series(
     for _ in range(_ATTEMPTS):
         snapshot = session.catalog_position()  # Before the heads are read: what moves later is seen at commit.
         gathered = [gather(session, key, candidates) for key, candidates in waiting]
-        done += [each for each in gathered if not each.has_work]
-        working = [each for each in gathered if each.has_work]
+        working = [each for each in gathered if each.has_work or (anew and each.members)]
+        done += [each for each in gathered if each not in working]
         if not working:
             return Sealed(tuple(done), stored, tuple(files))
         plans = [_plan(session, each, chosen) for each in working]
@@ -137,6 +145,34 @@ def seal_series(
     raise RetryError(f"other writers changed these series {_ATTEMPTS} times while they were sealed. Try again later.")
 
 
+def seal_apart(
+    session: Session,
+    groups: Sequence[tuple[str, Sequence[Candidate]]],
+    *,
+    strategy: Strategy | None = None,
+    anew: bool = False,
+) -> tuple[list[Sealed], list[tuple[str, str]]]:
+    """Seal several series; one that cannot be read back is left as it is, and does not keep the others from it.
+
+    Returns
+    -------
+    sealed, damaged
+        What was laid out, and key and reason of each series that was not.
+    """
+    try:
+        return [seal_series(session, groups, strategy=strategy, anew=anew)], []
+    except DamagedError as error:
+        if len(groups) == 1:
+            return [], [(groups[0][0], error.message)]
+    sealed: list[Sealed] = []
+    damaged: list[tuple[str, str]] = []
+    for group in groups:
+        some, bad = seal_apart(session, [group], strategy=strategy, anew=anew)
+        sealed += some
+        damaged += bad
+    return sealed, damaged
+
+
 def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathered:
     """Everything of a series, and the decision on each object that came (E3)."""
     parent = session.catalog_generation(key)
@@ -149,6 +185,10 @@ def gather(session: Session, key: str, candidates: Iterable[Candidate]) -> Gathe
     for row in session.catalog.received(key):
         try:
             waiting = JournalSource(session, row).candidate()
+        except (
+            DamagedError
+        ):  # It stays where it is, and `verify` names it; the rest of the series does not wait for it.
+            continue
         except NotFoundError:  # Sealed and retired by another writer since; its commit is in the log.
             continue
         gathered.retired.append(row.position)

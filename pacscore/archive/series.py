@@ -209,6 +209,8 @@ class Series:
             candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
             return SeriesRecord.from_dict(generation.manifest.catalog), candidates
         gathered = gather(self._session, self._stored.key, ())
+        if not gathered.members:  # All it has are records that cannot be read.
+            return SeriesRecord.of((), (), varying=()), []
         plan, ordered = plan_series(
             gathered.members,
             key=self._stored.key,

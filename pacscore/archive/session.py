@@ -16,17 +16,23 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from shutil import copyfile
 
 from pacscore.archive.commits import Commit, commits_of, series_row
+from pacscore.archive.currency import EVENTS, event_position, is_current
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
 from pacscore.archive.turns import Receiving
-from pacscore.catalog import Catalog, ReceivedRow
-from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, ReadOnlyError, RetryError
+from pacscore.catalog import Catalog, ReceivedRow, copy_catalog
+from pacscore.errors import (
+    DamagedError,
+    InputError,
+    NotFoundError,
+    ReadOnlyError,
+    RetryError,
+)
 from pacscore.filesystem import FileSystem
 from pacscore.settings import Settings
 from pacscore.store.events import Event, EventLog, EventPosition
@@ -36,7 +42,6 @@ from pacscore.store.manifest import Manifest
 from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
-_EVENTS = "events"
 _APPLY_BATCH = 200
 
 
@@ -63,6 +68,7 @@ class Session:
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
         self._process = os.getpid()
+        self._closed = False
         self._open_parts = ExitStack()
         with ExitStack() as opening:  # What is open already closes again where a later part does not open.
             opening.callback(self._close_private)
@@ -82,6 +88,7 @@ class Session:
 
     def close(self) -> None:
         """Close every part, whatever becomes of the others; a second call does nothing."""
+        self._closed = True
         self._open_parts.close()
 
     def _close_catalog(self) -> None:
@@ -111,6 +118,16 @@ class Session:
                 generation.close()
             self._generations.clear()
 
+    def check_open(self) -> None:
+        """Refuse where the archive was closed.
+
+        Raises
+        ------
+        InputError
+        """
+        if self._closed:
+            raise InputError("the archive is closed. Open it again.")
+
     def check_writable(self) -> None:
         """Refuse where the archive was opened for reading.
 
@@ -118,6 +135,7 @@ class Session:
         ------
         ReadOnlyError
         """
+        self.check_open()
         if self.read_only:
             raise ReadOnlyError("the archive was opened for reading. Open it without read_only to change it.")
 
@@ -150,12 +168,13 @@ class Session:
 
     def catalog_position(self) -> EventPosition | None:
         """How far the catalog has followed the event log."""
-        return _event_position(self.catalog.positions().get(_EVENTS))
+        return event_position(self.catalog.positions().get(EVENTS))
 
     # Following the log.
 
     def refresh(self) -> None:
         """Let a private catalog catch up; the archive's own is kept current by its writers."""
+        self.check_open()
         if self._private is not None:
             self.follow()
             self.follow_journal()
@@ -194,7 +213,7 @@ class Session:
             generation = self.generation(commit.locator)
             entries.append(series_row(generation, commit))
             retired += self._sealed_records(commit.key, generation)
-        self.catalog.put_series(entries, retired=retired, positions={_EVENTS: position})
+        self.catalog.put_series(entries, retired=retired, positions={EVENTS: position})
 
     def _sealed_records(self, key: str, generation: Generation) -> list[str]:
         """The journal positions whose objects the generation holds."""
@@ -334,31 +353,15 @@ class Session:
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
             return Catalog.open(self.layout.catalog, settings=self.settings)
-        if self._is_current():
+        if is_current(self.layout.catalog, self.events, self.journal, self.settings):
             return Catalog.open(self.layout.catalog, read_only=True, settings=self.settings)
         return self._private_catalog()
 
     def _private_catalog(self) -> Catalog:
         self._private = tempfile.TemporaryDirectory(prefix="pacscore-catalog-")
         private = Path(self._private.name) / "catalog.sqlite"
-        with suppress(FileNotFoundError):
-            for suffix in ("", "-wal"):
-                copyfile(f"{self.layout.catalog}{suffix}", f"{private}{suffix}")
+        copy_catalog(self.layout.catalog, private)
         return Catalog.open(private, settings=self.settings)
-
-    def _is_current(self) -> bool:
-        """Whether the archive's own catalog has followed the event log and the journal to their ends."""
-        try:
-            with Catalog.open(self.layout.catalog, read_only=True, settings=self.settings) as catalog:
-                position = catalog.positions().get(_EVENTS)
-                behind = next(self.events.read(after=_event_position(position)), None) is not None
-                return not behind and catalog.journal_positions() == set(self.journal.positions())
-        except (NotFoundError, FormatVersionError):
-            return False
-
-
-def _event_position(token: str | None) -> EventPosition | None:
-    return None if token is None else EventPosition(token)
 
 
 def _ordinals(manifest: Manifest) -> dict[str, list[int]]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pacscore.catalog import Catalog, ReceivedRow
-from pacscore.errors import PacscoreError
+from pacscore.errors import RetryError
 
 
 @dataclass(slots=True)
@@ -77,8 +77,12 @@ class Receiving:
         self._lock.release()
         try:
             self._catalog.put_received(group.rows)
-        except (PacscoreError, OSError) as error:
-            group.failure = error
+        except BaseException as error:
+            # Whatever ended it, nobody who waits for this group may be told that their row is there.
+            group.failure = (
+                error if isinstance(error, Exception) else RetryError("the catalog's writer was interrupted.")
+            )
+            raise
         finally:
             self._lock.acquire()
             self._writing = False

@@ -26,9 +26,9 @@ from pacscore.store.writer import stage_generation
 _EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 
 
-def write_copies(session: Session, sealed: Sealed) -> None:
-    """Write the working copies of what was just sealed, if the archive's strategy asks for them."""
-    strategy = Strategy.named(session.layout.strategy)
+def write_copies(session: Session, sealed: Sealed, strategy: Strategy | None = None) -> None:
+    """Write the working copies of what was just sealed, if its strategy (by default the archive's) asks for them."""
+    strategy = strategy or Strategy.named(session.layout.strategy)
     if not strategy.working_copy:
         return
     for gathered in sealed.gathered:

@@ -2,6 +2,7 @@
 
 from pacscore.catalog.attributes import CATALOG_KEYWORDS, INSTANCE_KEYWORDS, SERIES_KEYWORDS, STUDY_KEYWORDS, Level
 from pacscore.catalog.catalog import Catalog
+from pacscore.catalog.dialect import copy_catalog
 from pacscore.catalog.finding import Found, InstanceDocuments
 from pacscore.catalog.rows import (
     Counts,
@@ -31,4 +32,5 @@ __all__ = [
     "SeriesRow",
     "StoredSeries",
     "Value",
+    "copy_catalog",
 ]

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -172,6 +172,18 @@ def transaction(connection: Connection) -> Iterator[Connection]:
             driver.execute("ROLLBACK")
             raise
         driver.execute("COMMIT")
+
+
+def copy_catalog(source: Path, target: Path) -> None:
+    """Copy a catalog as it is at one moment, whoever writes to it meanwhile; nothing where there is none."""
+    if not source.exists():
+        return
+    with (
+        errors_translated(),
+        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as given,
+        closing(sqlite3.connect(target)) as made,
+    ):
+        given.backup(made)
 
 
 def run_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:

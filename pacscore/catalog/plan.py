@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from pacscore.catalog import schema
+from pacscore.catalog import dialect, schema
 from pacscore.catalog.conditions import Clause, Condition
 
 GATHER_MAX = 50_000
@@ -56,7 +56,7 @@ def choose(
             for at, condition in enumerate(conditions)
             if condition.driver is not None
         ]
-        if len(counted) <= 1 or min(counted)[0] < limit:
+        if not counted or min(counted)[0] < limit or (len(counted) == 1 and not conditions[counted[0][1]].wide):
             break
     if not counted:
         return Plan(tuple(condition.clause for condition in conditions), by_index=True, lead=order_lead)
@@ -68,10 +68,12 @@ def choose(
     others = [condition.clause for at, condition in enumerate(conditions) if at != best]
     if (rows, best) in walkable and chosen.indexed is not None:
         return Plan((chosen.indexed, *others), by_index=True, lead=chosen.table)
-    if rows >= GATHER_MAX:
-        return Plan((chosen.clause, *others), by_index=True, lead=order_lead)
     assert chosen.driver is not None
     column = schema.metadata.tables[chosen.table].c.id
+    if rows >= GATHER_MAX:
+        # Rows that hold a text can lie far from the walk's start; their numbers spare it to read the rows before them.
+        sieve = (dialect.unindexed(column).in_(chosen.driver),) if chosen.wide and rows < COUNT_MAX else ()
+        return Plan((*sieve, chosen.clause, *others), by_index=True, lead=order_lead)
     selected = (column.in_(chosen.driver), chosen.clause) if chosen.wide else (column.in_(chosen.driver),)
     return Plan((*selected, *others), by_index=False, lead=chosen.table)
 

@@ -18,7 +18,7 @@ HELP = (
     "already is skipped, so an interrupted run is simply run again. Files that are not DICOM are listed and left "
     "alone; what claims to be DICOM and cannot be parsed is copied to the archive's quarantine with its reason."
 )
-EPILOG = "Example: pacscore ingest /data/archive /mnt/cd1 study.dcm    ·    exit code 1: something was quarantined"
+EPILOG = "Example: pacscore ingest /data/archive /mnt/cd1 study.dcm    ·    exit code 1: not all went in"
 
 
 def run(
@@ -50,7 +50,8 @@ def run(
             f"{report.seconds:.1f} s, {rate:.0f} MB/s."
         )
         listing("Quarantined", [(entry.path, entry.reason) for entry in report.quarantined])
+        listing("Not readable", [(entry.path, entry.reason) for entry in report.unreadable])
         listing("Skipped", [(entry.path, entry.reason) for entry in report.skipped])
         listing("Kept as further versions", [(uid, "") for uid in report.version_uids])
-    if report.quarantined:
+    if report.quarantined or report.unreadable:
         raise typer.Exit(1)

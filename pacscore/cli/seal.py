@@ -6,6 +6,7 @@ import typer
 
 from pacscore.cli.arguments import Archive, AsJson, print_json
 from pacscore.cli.progress import shown
+from pacscore.cli.text import listing
 
 NAME = "seal"
 HELP = (
@@ -26,3 +27,6 @@ def run(archive: Archive, as_json: AsJson = False) -> None:
         print_json(report.as_dict())
     else:
         typer.echo(f"{report.series} series with {report.objects} received objects sealed in {report.seconds:.1f} s.")
+        listing("Damaged, left as they are", [(entry.path, entry.reason) for entry in report.damaged])
+    if report.damaged:
+        raise typer.Exit(1)

@@ -23,7 +23,7 @@ def test_a_newer_format_is_refused_with_the_version_it_needs(archive_folder: Pat
     shutil.copytree(archive_folder, tmp_path / "newer")
     identity = tmp_path / "newer" / "pacscore.toml"
     identity.write_text(identity.read_text().replace("format = 1", "format = 7"))
-    with pytest.raises(FormatVersionError, match=r"format 7.*newer pacscore"):
+    with pytest.raises(FormatVersionError, match=r"format 7.*a newer one"):
         pacscore.open(tmp_path / "newer")
 
 

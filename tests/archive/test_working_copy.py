@@ -43,3 +43,23 @@ def test_a_damaged_working_copy_is_not_used(data: Path, tmp_path: Path) -> None:
         (copy,) = (archive.root / "cache").iterdir()
         copy.write_bytes(copy.read_bytes()[:-100])
         assert np.array_equal(archive.series(uid).volume().array(), expected)
+
+
+def test_a_changed_strategy_makes_a_new_generation_and_changes_no_answer(data: Path, tmp_path: Path) -> None:
+    folders = [data / "series" / name for name in ("ct-increment-ge-4", "sts003-pet", "mr-t1-rle-4")]
+    with pacscore.create(tmp_path / "archive") as archive:
+        archive.ingest(*folders)
+        opened = [archive.series(row["SeriesInstanceUID"]) for row in archive.find("series")]
+        arrays = [series.volume().array() for series in opened]
+        for strategy in ("frames", "bricks", "archive", "part10", "decoded"):
+            report = archive.reseal(strategy)
+            assert report.series == 3
+            for before, array in zip(opened, arrays, strict=True):
+                now = archive.series(before.series_instance_uid)
+                assert now.generation != before.generation
+                assert now.as_dict()["strategy"] == strategy
+                assert np.array_equal(now.volume().array(), array)
+                assert np.array_equal(before.volume().array(), array)
+                assert [each.bytes() for each in now.instances] == [each.bytes() for each in before.instances]
+        assert archive.reseal("balanced", Modality="PT").series == 1
+        assert archive.verify().findings == ()

@@ -11,7 +11,7 @@ import pytest
 from catalog_rows import document_of, sealed
 from sqlalchemy import event
 
-from pacscore.catalog import Catalog, dialect
+from pacscore.catalog import Catalog, dialect, plan
 from pacscore.errors import DamagedError, RetryError
 
 
@@ -101,3 +101,42 @@ def test_values_are_never_sql(catalog: Catalog) -> None:
         for key in ("PatientName", "SeriesDescription", "ImageComments", "ACME'\":0029xx10", "SeriesInstanceUID"):
             assert list(catalog.find("series", {key: nasty})) == []
     assert catalog.counts().series == 50
+
+
+@pytest.mark.parametrize("most", [(1, 2), (1, 1_000), (10, 20), (10, 1_000)])
+def test_each_way_to_search_gives_the_same_answers(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, most: tuple[int, int]
+) -> None:
+    catalog.put_series(
+        [
+            sealed(f"2.{n // 3}", f"2.{n // 3}.{n}", 1, document_of(
+                SeriesDescription=f"Abdomen {n % 4}", StudyDate=f"2019010{1 + n % 9}", Modality="MR" if n % 2 else "CT"
+            ))
+            for n in range(40)
+        ]
+    )  # fmt: skip
+    queries: list[dict[str, Any]] = [
+        {"SeriesDescription": "*bdomen 3*"}, {"SeriesDescription": "*orax*", "Modality": "CT"}, {"Modality": "MR"},
+        {"SeriesDescription": "*dom*", "PatientID": "P1"}, {"StudyDate": "20190102", "SeriesDescription": "*men*"},
+    ]  # fmt: skip
+
+    def answers() -> list[Any]:
+        return [
+            list(catalog.find(level, match, order=order))
+            for level in ("study", "series") for match in queries for order in (None, "-StudyDate")
+        ]  # fmt: skip
+
+    usual = answers()
+    assert all(usual)
+    monkeypatch.setattr(plan, "GATHER_MAX", most[0])
+    monkeypatch.setattr(plan, "COUNT_MAX", most[1])
+    assert answers() == usual
+
+
+def test_rows_that_hold_a_text_are_sieved_by_number_before_they_are_read(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "GATHER_MAX", 10)
+    plans = plans_of(catalog, "series", {"SeriesDescription": "*orax*"})
+    assert "series_trigram" in plans
+    assert "SCAN series USING INDEX series_order" in plans

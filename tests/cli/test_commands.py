@@ -26,6 +26,7 @@ COMMANDS = [
     "export",
     "verify",
     "stats",
+    "reseal",
     "rebuild",
     "warm",
 ]

@@ -104,7 +104,7 @@ def value_matches(vr: str, asked: str, stored: Any) -> bool:
             return begin <= moment_span(stored)[0] < end
         return in_range(asked, stored, moment_span)
     if vr == "UI":
-        return stored in asked.split("\\")
+        return bool(stored == asked)
     if isinstance(stored, (int, float)):
         try:
             return float(asked) == stored
@@ -120,8 +120,9 @@ def key_matches(key: str, asked: Any, stored: Any) -> bool:
         return False
     if isinstance(asked, dict):
         return any(all(key_matches(inner, one, item.get(inner)) for inner, one in asked.items()) for item in stored)
-    values = stored if isinstance(stored, list) else [stored]
-    return any(value_matches(VRS.get(key, "LO"), str(asked), value) for value in values if value not in (None, ""))
+    values = [value for value in (stored if isinstance(stored, list) else [stored]) if value not in (None, "")]
+    alternatives = [text for text in str(asked).split("\\") if text]  # A backslash parts values: PS3.5 6.4.
+    return any(value_matches(VRS.get(key, "LO"), text, value) for text in alternatives for value in values)
 
 
 def studies_of(rows: Sequence[Series]) -> dict[tuple[str, str], dict[str, Any]]:
