@@ -216,7 +216,9 @@ def read_box(
         if status[0] != OK:
             raise _read_error(int(status[0]), int(status[1]), index)
 
-    if out.size < PARALLEL_BYTES_MIN or threads == 1:
+    # What is decoded counts, not what is kept of it: a sagittal plane keeps one word of each row it decodes.
+    decoded = tasks * layout.chunk_bytes * min(1.0, (box[1] - box[0]) / chunk[0])
+    if decoded < PARALLEL_BYTES_MIN or threads == 1:
         read(0, tasks)
     else:
         run_tiles(read, tasks, tile=-(-tasks // (threads * TILES_PER_THREAD)), threads=threads)
