@@ -97,7 +97,8 @@ def test_skipping_any_sync_that_a_promise_rests_on_is_noticed(tmp_path: Path) ->
         if before.startswith("remove"):
             continue  # What comes back was retired; it is removed again by the next to come by.
         if name == "folder events" and before.startswith("lock"):
-            continue  # It covers a segment whose maker died before his own: archive/test_crash_steps.py rests on it.
+            # Nobody dies here before it; archive/test_crash_steps.py has the one who does (…whose_maker_died…).
+            continue
         if name.endswith(".log") and behind.startswith(("create", "make folder")):
             continue  # Closing a segment: the mark guards what is synced already against later damage.
         if not is_noticed(tmp_path, number=number, step=step, steps=len(whole.steps)):
