@@ -194,7 +194,12 @@ class Catalog:
         with dialect.errors_translated(), self._lookup_lock:
             if self._looking is None:  # Kept: taking one from the pool takes longer than looking.
                 self._looking = self._engine.connect()
-            return instances.locate(self._looking, sop_instance_uids)
+            try:
+                return instances.locate(self._looking, sop_instance_uids)
+            except BaseException:
+                self._looking.invalidate()  # As in a transaction.
+                self._looking = None
+                raise
 
     def series(self, series_instance_uid: str, study_instance_uid: str | None = None) -> StoredSeries:
         """The series of that UID.
@@ -335,6 +340,8 @@ class Catalog:
                     yield connection
             except BaseException:
                 self._states.clear()  # They may say what was rolled back.
+                self._writing.invalidate()  # It may be closed, or between two states: the next write opens another.
+                self._writing = None
                 raise
 
     # Writing, in a transaction.

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -66,7 +66,11 @@ def engine_for(path: Path, *, read_only: bool) -> Engine:
             connection.execute(pragma)
         return connection
 
-    return create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=-1)
+    # No reset on return: the driver is in autocommit mode and `transaction` ends what it begins, so there is nothing to
+    # roll back; and a reset that Ctrl-C meets is logged with a traceback.
+    return create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=8, max_overflow=-1, pool_reset_on_return=None
+    )
 
 
 def _uri(path: Path, *, read_only: bool) -> str:
@@ -169,7 +173,10 @@ def transaction(connection: Connection) -> Iterator[Connection]:
         try:
             yield connection
         except BaseException:
-            driver.execute("ROLLBACK")
+            # What ended the statement, as Ctrl-C does, may have closed the connection, and SQLite has rolled back then.
+            # An error here would hide the first one; a transaction left open is refused by the next BEGIN.
+            with suppress(sqlite3.Error):
+                driver.execute("ROLLBACK")
             raise
         driver.execute("COMMIT")
 

@@ -17,8 +17,9 @@ import pytest
 from catalog_rows import CT, document_of, key_of, received, sealed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 
-from pacscore.catalog import Catalog, InstanceColumns
+from pacscore.catalog import Catalog, InstanceColumns, dialect, instances
 from pacscore.errors import AmbiguousError, FormatVersionError, InputError, NotFoundError, ReadOnlyError
 
 
@@ -378,3 +379,36 @@ def test_importing_the_catalog_and_finding_loads_no_heavy_library(tmp_path: Path
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_ctrl_c_in_a_transaction_stays_one_and_the_catalog_can_be_used_on(tmp_path: Path) -> None:
+    """What interrupts a statement closes the driver's connection: the failing ROLLBACK must not hide why."""
+    with Catalog.open(tmp_path / "catalog.sqlite") as catalog:
+        catalog.put_received([received("1.1", "1.1.1", 1)])
+
+        def interrupted() -> None:
+            with catalog._transaction() as connection:
+                connection.exec_driver_sql("DELETE FROM journal_instance")
+                dialect.raw(connection).close()
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
+        assert catalog.counts().instances == 1
+        catalog.put_received([received("1.1", "1.1.1", 2)])
+        assert catalog.counts().instances == 2
+
+
+def test_ctrl_c_in_a_look_up_leaves_the_next_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(connection: Connection, uids: object) -> None:
+        dialect.raw(connection).close()
+        raise KeyboardInterrupt
+
+    with Catalog.open(tmp_path / "catalog.sqlite") as catalog:
+        row = received("1.1", "1.1.1", 1)
+        catalog.put_received([row])
+        with monkeypatch.context() as patched:
+            patched.setattr(instances, "locate", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                catalog.lookup(row.sop_instance_uid)
+        assert len(catalog.lookup(row.sop_instance_uid)) == 1
