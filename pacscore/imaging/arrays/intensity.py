@@ -1,4 +1,4 @@
-"""Checked functions on plain arrays: stored words to modality values to display values.
+"""Stored words to modality values to display values, on plain arrays.
 
 Each checks shape, dtype, memory order and range and then calls the kernel of ``pacscore.kernels.display`` that does
 the work. Arrays that a kernel cannot take as they are (strided, byte-swapped, another dtype) are copied first; the
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import InputError
+from pacscore.imaging.arrays.checks import native, output_array, per_frame, refuse_overlap
 from pacscore.kernels import display as kernels
 
 VOI_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -64,7 +65,7 @@ def mask_stored(
             bits_stored=bits_stored,
             high_bit=high_bit,
         )
-    ready = _ready(words)
+    ready = native(words)
     target = output_array(out, words.shape, ready.dtype)
     if target is not ready:
         np.copyto(target, ready)
@@ -104,10 +105,10 @@ def rescale(
     if words.ndim < 1 or words.dtype.kind not in "iuf":
         raise InputError(f"Cannot rescale {words.dtype} of {words.ndim} axes: give (frames, …) numbers.")
     frames = words.shape[0]
-    slopes, intercepts = _per_frame(slope, frames, "Rescale Slope"), _per_frame(intercept, frames, "Rescale Intercept")
-    ready = _ready(words)
+    slopes, intercepts = per_frame(slope, frames, "Rescale Slope"), per_frame(intercept, frames, "Rescale Intercept")
+    ready = native(words)
     target = output_array(out, words.shape, np.dtype(np.float32))
-    _refuse_overlap(ready, target)
+    refuse_overlap(ready, target)
     if words.size:
         kernels.rescale_into(ready.reshape(frames, -1), slopes, intercepts, target.reshape(frames, -1))
     return target
@@ -147,9 +148,9 @@ def look_up(
         raise InputError(f"A lookup table maps integers of at most 32 bits: the words are {words.dtype}.")
     if table.ndim != 1 or table.size == 0:
         raise InputError(f"A lookup table has one axis and at least one entry: it has shape {table.shape}.")
-    ready = _ready(words)
+    ready = native(words)
     target = output_array(out, words.shape, np.dtype(np.float32))
-    _refuse_overlap(ready, target)
+    refuse_overlap(ready, target)
     entries = np.ascontiguousarray(table, np.float32)
     kernels.look_up_into(ready.reshape(-1), first, entries, target.reshape(-1))
     return target
@@ -280,41 +281,3 @@ def percentile_limits(
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(flat, (low_percent, high_percent)))
     return (low, high) if high > low else (low, low + 1.0)
-
-
-def output_array(out: NDArray[Any] | None, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return ``out`` if it can take the result, or a new array when none is given.
-
-    Raises
-    ------
-    InputError
-        It has another shape or dtype, is read-only or not in C order.
-    """
-    if out is None:
-        return np.empty(shape, dtype)
-    if out.shape != shape or out.dtype != dtype or not (out.flags.c_contiguous and out.flags.writeable):
-        raise InputError(
-            f"out must be a writable {dtype} array of shape {shape} in C order: it is {out.dtype} {out.shape}.",
-            expected=(str(dtype), shape),
-            found=(str(out.dtype), out.shape),
-        )
-    return out
-
-
-def _ready(words: NDArray[Any]) -> NDArray[Any]:
-    """``words`` as a kernel takes them: C order, aligned, native bytes; copied only where they are not."""
-    return np.require(words, words.dtype.newbyteorder("="), ("C", "A"))
-
-
-def _per_frame(value: ArrayLike, frames: int, name: str) -> NDArray[np.float64]:
-    given = np.asarray(value, np.float64)
-    if given.ndim > 1 or given.size not in {1, frames}:
-        raise InputError(f"{name}: {frames} frames need one value or {frames}, not {given.size}.", found=given.size)
-    if not np.isfinite(given).all():
-        raise InputError(f"{name} is not finite. Correct the attribute.")
-    return np.ascontiguousarray(np.broadcast_to(given.reshape(-1), (frames,)))
-
-
-def _refuse_overlap(source: NDArray[Any], target: NDArray[Any]) -> None:
-    if np.may_share_memory(source, target):
-        raise InputError("out overlaps the input. Give another array.")
