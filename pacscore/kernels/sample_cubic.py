@@ -38,7 +38,7 @@ low_half, high_half = shuffle_by((0, 1, 2, 3)), shuffle_by((4, 5, 6, 7))
 lanes01, lanes23 = shuffle_by((0, 0, 0, 0, 1, 1, 1, 1)), shuffle_by((2, 2, 2, 2, 3, 3, 3, 3))
 lane0, lane1, lane2, lane3 = (shuffle_by((number,) * 8) for number in range(4))
 to_float32 = convert_to("float32")
-_FAST = frozenset({"contract", "nsz", "reassoc"})
+_FAST = frozenset({"contract", "nsz"})
 
 
 @kernel(inline=True)
