@@ -167,7 +167,7 @@ def _fragments(
     assert place is not None
     if description is None:
         return None
-    whole = candidate.source.read()
+    whole = candidate.source.buffer()
     value = memoryview(whole)[place.offset : place.offset + place.length]
     try:
         return map_frames(
