@@ -132,7 +132,7 @@ def _sample_into(volume: Volume, lines: Lines, scale: arrays.Scale, out: NDArray
         return
 
     def fill(part: tuple[int, int, int, int]) -> None:
-        met = _met_boxes(volume, lines, part)
+        met = note_met_boxes(volume.shape, volume.source.chunk_shape, lines, part)
         low, high = _bounds(met)
         if math.prod(high - low) * 4 > _BOX_BYTES and (smaller := _halves(part)):
             for half in smaller:
@@ -157,14 +157,17 @@ def array_in_memory(volume: Volume) -> NDArray[Any] | None:
     return array if fits else None
 
 
-def _met_boxes(volume: Volume, lines: Lines, part: tuple[int, int, int, int]) -> NDArray[np.int32]:
+def note_met_boxes(
+    shape: tuple[int, ...], chunk_shape: tuple[int, ...], lines: Lines, part: tuple[int, int, int, int]
+) -> NDArray[np.int32]:
     """(boxes, 6): first index and end along each axis, of each chunk that is met."""
-    extent, chunk = np.array(volume.shape, np.int64), np.array(volume.source.chunk_shape, np.int64)
+    extent, chunk = np.array(shape, np.int64), np.array(chunk_shape, np.int64)
     spans = np.empty((*(-(-extent // chunk)), 6), np.int32)
     spans[..., :3], spans[..., 3:] = np.iinfo(np.int32).max, -1
+    places = np.ascontiguousarray(lines.places, np.float64)
     met_chunks.meet_chunks_into(
-        extent, chunk, np.ascontiguousarray(lines.places, np.float64), lines.depths, _REACH[lines.interpolation],
-        np.array(part, np.int64), np.empty((3, 2, 3), np.int64), spans,
+        extent, chunk, places, lines.depths, _REACH[lines.interpolation], np.array(part, np.int64),
+        np.empty((3, 2, 3), np.int64), spans,
     )  # fmt: skip
     found = spans.reshape(-1, 6)
     return found[found[:, 3] > found[:, 0]]

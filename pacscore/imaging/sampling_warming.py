@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pacscore.imaging import arrays
+from pacscore.imaging.sampled import Lines, note_met_boxes
 
 
 def _samples() -> None:
@@ -19,7 +20,10 @@ def _samples() -> None:
                 arrays.sample_lines(words, lines, 8, interpolation=interpolation, out=np.empty((2, 8), result))
             arrays.regrid(words, (axis, axis, axis), out=np.empty((9, 9, 9), result))
     coefficients = arrays.spline_coefficients(words)
-    arrays.sample_lines(coefficients, lines, 8, interpolation="bspline")
+    for result in (np.int16, np.uint16):  # Stored values of a spline.
+        arrays.sample_lines(coefficients, lines, 8, interpolation="bspline", out=np.empty((2, 8), result))
+        arrays.regrid(coefficients, (axis, axis, axis), out=np.empty((9, 9, 9), result))
+    note_met_boxes((9, 9, 9), (4, 4, 4), Lines(lines, 8), (0, 2, 0, 8))
 
 
 WARM_CALLS: tuple[tuple[str, Callable[[], None]], ...] = (("resampling", _samples),)

@@ -147,7 +147,7 @@ def sample_lines(
     whole, first = _check_place(array, corner, extent)
     if lines.shape[1:] != (3, 3) or not np.isfinite(lines).all():
         raise InputError(f"Lines are (lines, 3, 3) finite numbers: these have shape {lines.shape}.", found=lines.shape)
-    ready = native(array.astype(sampled_dtype(array.dtype), copy=False))
+    ready = _as_sampled(array)
     target = _target(out, (len(lines), columns))
     refuse_overlap(array, target)
     span = part or (0, len(lines), 0, columns)
@@ -167,6 +167,13 @@ def sample_lines(
         fill, span[1] - span[0], tile=max(8, _TILE_SAMPLES // max(1, (span[3] - span[2]) * depths)), threads=threads
     )
     return target
+
+
+def _as_sampled(array: NDArray[Any]) -> NDArray[Any]:
+    """What kernels take: always read-only, so that each has one version for arrays that are and that are not."""
+    ready = native(array.astype(sampled_dtype(array.dtype), copy=False)).view()
+    ready.flags.writeable = False
+    return ready
 
 
 def _check_depths(depths: int, combine: str) -> None:
@@ -243,7 +250,7 @@ def regrid(
     for axis, length in zip(axes, array.shape, strict=True):
         if axis.firsts.size and int(axis.firsts.max()) + axis.weights.shape[1] > length:
             raise InputError(f"Taps were made for an axis longer than {length}.", found=array.shape)
-    ready = native(array.astype(sampled_dtype(array.dtype), copy=False))
+    ready = _as_sampled(array)
     target = _target(out, tuple(axis.firsts.size for axis in axes))
     refuse_overlap(array, target)
     inside = np.array([axis.inside for axis in axes], np.int64)
