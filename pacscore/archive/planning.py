@@ -81,7 +81,7 @@ def plan_series(
     """
     by_name = sorted(candidates, key=lambda each: (each.sop_instance_uid, each.version, each.sha256 or b""))
     # Decoding holds the interpreter's lock: only reading objects again is worth handing to other threads.
-    threads = 1 if all(map(_is_at_hand, by_name)) else None
+    threads = 1 if all(map(_is_at_hand, by_name)) else settings.threads()
     described = list(map_ordered(lambda each: describe(each, settings), by_name, threads=threads))
     described, stacks = _in_stack_order(described, stack_objects(described))
     records = [_stack_record(stack, described) for stack in stacks]

@@ -155,7 +155,7 @@ class Series:
             if copy is not None:
                 return copy
         locator = (str(self._session.layout.root), self.generation, stack)
-        return FrameSource(record, self.frames, locator)
+        return FrameSource(record, self.frames, locator, threads=self.settings.threads())
 
     def as_dict(self) -> dict[str, Any]:
         """A summary for JSON."""
