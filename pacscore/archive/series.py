@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from pacscore.archive.altered import count_waiting, with_counts
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.copies import open_copy
 from pacscore.archive.frames import FrameReader, FrameSource, SealedFrames, WaitingFrames, decoded_description
@@ -207,7 +208,8 @@ class Series:
         if self._stored.state == "sealed":
             generation = self._session.generation(self.generation)
             candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
-            return SeriesRecord.from_dict(generation.manifest.catalog), candidates
+            record = SeriesRecord.from_dict(generation.manifest.catalog)
+            return with_counts(record, generation.manifest.altered), candidates
         gathered = gather(self._session, self._stored.key, ())
         if not gathered.members:  # All it has are records that cannot be read.
             return SeriesRecord.of((), (), varying=()), []
@@ -219,7 +221,8 @@ class Series:
             settings=self._session.settings,
             wanted=SERIES_ROW_KEYWORDS,
         )
-        return SeriesRecord.from_dict(plan.catalog), ordered
+        counts = count_waiting(plan, ordered, self.settings)
+        return with_counts(SeriesRecord.from_dict(plan.catalog), counts.__getitem__), ordered
 
     def _colour(self, record: StackRecord) -> Any:
         """How a stored colour frame becomes RGB, None where it is grey or RGB already."""
