@@ -28,6 +28,7 @@ from pacscore.errors import NotFoundError
 from pacscore.imaging import ArraySource, Volume
 from pacscore.imaging.values import MONOCHROME
 from pacscore.settings import Settings
+from pacscore.store.generation import Generation
 from pacscore.store.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Series:
         """The words of a stack."""
         record = self.stacks[stack]
         if record.array >= 0 and self._stored.state == "sealed":
-            return self._session.generation(self.generation).array_source(record.array)
+            return self._opened.array_source(record.array)
         if self._stored.state == "sealed":
             copy = open_copy(self._session, self.generation, stack)
             if copy is not None:
@@ -196,8 +197,13 @@ class Series:
     def frames(self) -> FrameReader:
         """Reads frames of its objects."""
         if self._stored.state == "sealed":
-            return SealedFrames(self._session.generation(self.generation), self._session.settings)
+            return SealedFrames(self._opened, self._session.settings)
         return WaitingFrames([each.candidate for each in self.members], self._session.settings)
+
+    @cached_property
+    def _opened(self) -> Generation:
+        """The sealed part, kept open from the first use: it may be superseded and collected while it is read."""
+        return self._session.generation(self.generation)
 
     @cached_property
     def _record(self) -> SeriesRecord:
@@ -206,7 +212,7 @@ class Series:
     @cached_property
     def _content(self) -> tuple[SeriesRecord, list[Candidate]]:
         if self._stored.state == "sealed":
-            generation = self._session.generation(self.generation)
+            generation = self._opened
             candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
             record = SeriesRecord.from_dict(generation.manifest.catalog)
             return with_counts(record, generation.manifest.altered), candidates
