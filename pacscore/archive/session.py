@@ -34,6 +34,7 @@ from pacscore.errors import (
     RetryError,
 )
 from pacscore.filesystem import FileSystem
+from pacscore.locks import NumberedLocks
 from pacscore.settings import Settings
 from pacscore.store.events import EventLog, EventPosition
 from pacscore.store.generation import Generation
@@ -69,9 +70,11 @@ class Session:
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
         self._process = os.getpid()
+        self._turn_locks = NumberedLocks(layout.root / "receive.lock")
         self._closed = False
         self._open_parts = ExitStack()
         with ExitStack() as opening:  # What is open already closes again where a later part does not open.
+            opening.callback(self._turn_locks.close)
             opening.callback(self._close_private)
             opening.callback(self._close_generations)
             self.events = opening.enter_context(EventLog.open(layout.events, filesystem, settings, read_only=read_only))
@@ -84,7 +87,7 @@ class Session:
             self.staging = Staging(layout.staging, filesystem)
             opening.callback(self._close_staging)
             self._open_parts = opening.pop_all()
-        self.receiving = Receiving(self.catalog)
+        self.receiving = Receiving(self.catalog, self._turn_locks)
         _open.add(self)
 
     def close(self) -> None:
@@ -110,7 +113,7 @@ class Session:
         self.commit_lock = threading.RLock()
         self._generation_lock = threading.Lock()
         self.staging = Staging(self.layout.staging, self.filesystem)
-        self.receiving = Receiving(self.catalog)
+        self.receiving = Receiving(self.catalog, self._turn_locks)
         _parents_private.append(self._private)
 
     def _close_generations(self) -> None:
@@ -308,7 +311,7 @@ class Session:
                 if path.exists():
                     self.filesystem.remove(path)
             self.catalog = self._open_catalog()
-            self.receiving = Receiving(self.catalog)
+            self.receiving = Receiving(self.catalog, self._turn_locks)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
