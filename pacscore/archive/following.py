@@ -96,7 +96,8 @@ def _put(session: Session, batch: _Batch, heads: _Heads) -> None:
         collected=batch.collected,
         positions={EVENTS: batch.position},
     )
-    session.let_go(batch.collected)
+    if batch.collected:
+        session.let_go(batch.collected)
 
 
 def _sealed_records(session: Session, key: str, generation: Generation) -> list[str]:

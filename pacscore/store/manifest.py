@@ -322,10 +322,16 @@ class Manifest:
         """How many words of each frame of an array masking alters, by flat position; None where nobody counted."""
         if "array_altered" not in self.sections:
             return None
-        own = self.column("array_stack") == stack
-        counts = np.zeros(int(own.sum()), np.int64)
-        counts[self.column("array_position")[own]] = self.column("array_altered")[own]
-        return counts
+        stacks, counts = self._altered_in_order
+        first, end = np.searchsorted(stacks, [stack, stack + 1]).tolist()
+        return counts[first:end]
+
+    @cached_property
+    def _altered_in_order(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Stack and altered words of each frame in an array, by stack and position."""
+        stacks = self.column("array_stack")
+        order = np.lexsort((self.column("array_position"), stacks))
+        return stacks[order], self.column("array_altered")[order]
 
     def altered_of_object(self, index: int) -> NDArray[np.int64] | None:
         """The same for the frames of one object whose words lie in arrays."""
