@@ -59,10 +59,14 @@ def _with_counts(stack: StackRecord, counts_of: Callable[[int], Counts | None]) 
 
 def _judged(stored: StoredFormat, counts: Counts) -> StoredFormat:
     """The format of a stack that says which frames need no masking."""
-    if not stored.of_frames:
-        return replace(stored, clean=not counts.any())
-    formats = [replace(each, clean=not count) for each, count in zip(stored.of_frames, counts.tolist(), strict=True)]
-    return StoredFormat.together(formats)
+    kinds: dict[tuple[int, int, bool, bool], StoredFormat] = {}  # Few formats stand for very many frames.
+    formats = []
+    for each, clean in zip(stored.of_frames, (counts == 0).tolist(), strict=bool(stored.of_frames)):
+        kind = each.bits_stored, each.high_bit, each.signed, clean
+        if kind not in kinds:
+            kinds[kind] = replace(each, clean=clean)
+        formats.append(kinds[kind])
+    return replace(stored, clean=not counts.any(), of_frames=tuple(formats))
 
 
 def count_waiting(plan: SeriesPlan, ordered: Sequence[Candidate], settings: Settings) -> list[Counts]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -58,7 +58,7 @@ def collect_superseded(session: Session) -> CollectReport:
         for start in range(0, len(chosen), _EVENT_FILES_MAX):
             _append_event(session, chosen[start : start + _EVENT_FILES_MAX])
         session.follow()
-        return _remove_collected(session)
+        return _remove_collected(session, chosen)
 
 
 def finish_collection(session: Session) -> None:
@@ -142,16 +142,24 @@ def _append_event(session: Session, files: Sequence[str]) -> None:
     session.events.append(lambda _: True, payload, after=session.catalog_position())
 
 
-def _remove_collected(session: Session) -> CollectReport:
-    """Remove the files of which the log says that they go."""
+def _remove_collected(session: Session, chosen: Collection[str] = ()) -> CollectReport:
+    """Remove the files of which the log says that they go.
+
+    What a crash, or a restored copy, has left is looked at again first, unless it was just ``chosen``: its head may be
+    damaged since, and what is still there is then worth keeping.
+    """
     rows = [row for row in session.catalog.superseded() if row.collected]
     removed = freed = 0
     folders: set[Path] = set()
+    gone: list[str] = []
     for file, group in _by_file(rows):
+        path = session.layout.root / file
+        if path.exists() and file not in chosen and not all(_is_held_by_head(session, row) for row in group):
+            continue
+        gone.append(file)
         for row in group:
             for copy in copies_of(session, row.locator):
                 session.filesystem.remove(copy)
-        path = session.layout.root / file
         if path.exists():
             size = path.stat().st_size
             session.filesystem.remove(path)
@@ -160,6 +168,6 @@ def _remove_collected(session: Session) -> CollectReport:
             folders.add(path.parent)
     for folder in sorted(folders):  # Of files that are gone too: who removed them may have died before this.
         session.filesystem.sync_folder(folder)
-    if rows:
-        session.catalog.forget_superseded(sorted({row.file for row in rows}))
+    if gone:
+        session.catalog.forget_superseded(gone)
     return CollectReport(removed, freed)

@@ -26,7 +26,7 @@ from archive_under_stress import (
 
 from pacscore.archive import sealing
 from pacscore.archive.archive import Archive
-from pacscore.archive.copies import copies_of
+from pacscore.archive.copies import copies_of, copy_path
 from pacscore.filesystem import LocalFileSystem
 from tests.failing_filesystem import Crash
 
@@ -163,16 +163,30 @@ def test_what_has_an_unreadable_head_stays(root: Path) -> None:
             assert other.collect().files == 1
 
 
+def test_a_removal_that_was_not_finished_is_not_finished_where_the_head_is_damaged(root: Path) -> None:
+    """As in a copy of the archive that came out damaged: the old file is all there is."""
+    before = files_of(root)
+    with opened(root, LOCAL) as archive:
+        head = root / archive.series("1.2.3.6.0").generation
+        catalog = archive._session.catalog
+        catalog.put_series([], collected=[row.file for row in catalog.superseded()])  # As the event would have it.
+    content = head.read_bytes()
+    head.write_bytes(content[:-100])
+    with opened(root, LOCAL):
+        assert len(list(head.parent.iterdir())) == 2
+        assert len(files_of(root)) == len(before) - 1  # The pack's heads are whole.
+    head.write_bytes(content)
+    with opened(root, LOCAL) as archive:
+        assert files_of(root) == heads(archive)
+
+
 def test_working_copies_of_what_is_collected_go_too(root: Path) -> None:
     with opened(root, LOCAL) as archive:
         (superseded, *_) = [row.locator for row in archive._session.catalog.superseded()]
         cache = archive._session.layout.cache
         cache.mkdir()
         (cache / "0123456789abcdef0123456789abcdef-0.zip").write_bytes(b"another's")
-        name = copies_of(archive._session, superseded)
-        assert name == []
-        from pacscore.archive.copies import copy_path
-
+        assert copies_of(archive._session, superseded) == []
         for stack in (0, 12):
             copy_path(archive._session, superseded, stack).write_bytes(b"a copy")
         assert len(copies_of(archive._session, superseded)) == 2
