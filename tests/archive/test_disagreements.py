@@ -140,3 +140,16 @@ def test_catalog_rows_that_no_event_or_record_stands_behind_are_named(root: Path
         assert "01:999:64:128" in found[1].message
         archive.rebuild()
         assert not archive.verify().findings
+
+
+def test_a_catalog_is_rebuilt_though_what_a_later_generation_replaced_is_damaged(root: Path) -> None:
+    with opened(root, LOCAL) as archive:
+        old = root / archive.series("1.2.3.6.0").generation
+        archive.receive(make_object(5, 1, size=48))
+        archive.seal()
+        digest = archive._session.catalog.digest()
+    old.write_bytes(old.read_bytes()[:-50])
+    with opened(root, LOCAL) as archive:
+        archive.rebuild()
+        assert archive._session.catalog.digest() == digest
+        assert archive.instance("1.2.3.5.1").bytes() == make_object(5, 0, size=48)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from test_processes import count_objects, run_beside
 
 from pacscore.archive.archive import Archive
 from pacscore.filesystem import LocalFileSystem
-from pacscore.locks import NumberedLocks
 
 UIDS, RECEIVERS = 25, 3
 
@@ -51,18 +49,3 @@ def test_of_different_objects_of_one_uid_one_is_stored_and_the_others_are_versio
 def test_of_equal_objects_one_is_stored_and_the_others_are_duplicates(tmp_path: Path) -> None:
     assert statuses(tmp_path / "archive", same=True) == [["duplicate", "duplicate", "stored"]] * UIDS
     assert count_objects(tmp_path / "archive") == {name_of(make_object(0, uid)): 1 for uid in range(UIDS)}
-
-
-def test_two_sessions_of_one_process_wait_for_each_other_at_one_number_and_at_no_other(tmp_path: Path) -> None:
-    one, two = NumberedLocks(tmp_path / "lock"), NumberedLocks(tmp_path / "lock")
-    with one.held(7):
-        with two.held(8):
-            pass
-        child = os.fork()
-        if child == 0:  # It holds nothing of its parent's, and its end gives nothing back.
-            os._exit(0 if one.is_free(7) is False and one.is_free(8) else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert not two.is_free(7)
-    assert two.is_free(7)
-    one.close()
-    two.close()
