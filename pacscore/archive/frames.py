@@ -226,10 +226,11 @@ class FrameSource:
     Each frame that a box meets is decoded whole, frames side by side on the shared pool.
     """
 
-    def __init__(self, record: StackRecord, frames: FrameReader, locator: object) -> None:
+    def __init__(self, record: StackRecord, frames: FrameReader, locator: object, *, threads: int) -> None:
         self._record = record
         self._frames = frames
         self._locator = locator
+        self._threads = threads
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -269,7 +270,7 @@ class FrameSource:
                 ordinal, frame_index = self._record.frames[flat[place]].tolist()
                 targets[place] = self._frames.frame(ordinal, frame_index)[inside]
 
-        run_tiles(decode, len(flat))
+        run_tiles(decode, len(flat), threads=self._threads)
 
 
 def _deflated_frame(pixels: Pixels, frame_index: int) -> NDArray[Any]:
