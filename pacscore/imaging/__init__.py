@@ -6,6 +6,7 @@ on plain arrays.
 """
 
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, StackAttributes, read_attributes
+from pacscore.imaging.curved_planes import CenterLine, center_line
 from pacscore.imaging.image import Image
 from pacscore.imaging.sheets import contact_sheet, slice_sheet, three_planes
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, InterleavedSource, PartOfSource
@@ -17,6 +18,7 @@ __all__ = [
     "ArrayInMemory",
     "ArraySource",
     "Box",
+    "CenterLine",
     "Image",
     "InterleavedSource",
     "LookupTable",
@@ -27,6 +29,7 @@ __all__ = [
     "StoredFormat",
     "Volume",
     "Window",
+    "center_line",
     "contact_sheet",
     "read_attributes",
     "slice_sheet",

@@ -15,14 +15,33 @@ from pacscore.imaging.arrays.intensity import (
     rescale,
     window,
 )
+from pacscore.imaging.arrays.sampling import (
+    COMBINATIONS,
+    Scale,
+    plane_lines,
+    regrid,
+    sample_lines,
+    spline_coefficients,
+)
+from pacscore.imaging.arrays.taps import INTERPOLATIONS, AxisTaps, axis_taps, check_interpolation
 
 __all__ = [
+    "COMBINATIONS",
+    "INTERPOLATIONS",
     "VOI_FUNCTIONS",
+    "AxisTaps",
+    "Scale",
+    "axis_taps",
+    "check_interpolation",
     "check_window",
     "look_up",
     "mask_stored",
     "output_array",
     "percentile_limits",
+    "plane_lines",
+    "regrid",
     "rescale",
+    "sample_lines",
+    "spline_coefficients",
     "window",
 ]
