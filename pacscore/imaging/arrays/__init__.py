@@ -15,14 +15,37 @@ from pacscore.imaging.arrays.intensity import (
     rescale,
     window,
 )
+from pacscore.imaging.arrays.projection import (
+    PROJECTION_KINDS,
+    check_kind,
+    finish_projection,
+    fold_axis,
+    neutral_projection,
+    project_axis,
+)
+from pacscore.imaging.arrays.rays import RayGrid, RayVolume, project_rays
+from pacscore.imaging.arrays.rendering import UNLIT, ClassificationTable, Lighting, render_rays
 
 __all__ = [
+    "PROJECTION_KINDS",
+    "UNLIT",
     "VOI_FUNCTIONS",
+    "ClassificationTable",
+    "Lighting",
+    "RayGrid",
+    "RayVolume",
+    "check_kind",
     "check_window",
+    "finish_projection",
+    "fold_axis",
     "look_up",
     "mask_stored",
+    "neutral_projection",
     "output_array",
     "percentile_limits",
+    "project_axis",
+    "project_rays",
+    "render_rays",
     "rescale",
     "window",
 ]
