@@ -28,7 +28,7 @@ _THIN = 0.5
 
 def project(
     volume: Volume,
-    kind: str = "maximum",
+    kind: str = "max",
     *,
     direction: str | Sequence[float] | None = None,
     up: Sequence[float] | None = None,
@@ -46,7 +46,7 @@ def project(
     Parameters
     ----------
     kind : str
-        ``maximum`` (MIP), ``minimum`` (MinIP), ``mean`` or ``sum``.
+        ``max`` (MIP), ``min`` (MinIP), ``mean`` or ``sum``.
     direction : str or sequence of float, optional
         From where to look: anterior (the default), posterior, left, right, superior, inferior, or a vector from the
         patient to the viewer, LPS.
@@ -169,7 +169,7 @@ def _reduced(volume: Volume, kind: str, axis: int, span: range) -> NDArray[np.fl
     """The projection's modality values, of slabs read one after the other."""
     stored = has_one_slope(volume)
     slope = float(volume.rescale.slopes[0]) if stored else 1.0
-    turned = {"maximum": "minimum", "minimum": "maximum"}.get(kind, kind) if slope < 0 else kind
+    turned = {"max": "min", "min": "max"}.get(kind, kind) if slope < 0 else kind
     out: NDArray[Any] | None = None
     for box in _slabs(volume, axis, span):
         words = volume.read_box(box)

@@ -81,7 +81,7 @@ def render(
 
 def turntable(
     volume: Volume,
-    show: str | TransferFunction = "maximum",
+    show: str | TransferFunction = "max",
     *,
     count: int = 36,
     start_deg: float = 0.0,
@@ -96,7 +96,7 @@ def turntable(
     Parameters
     ----------
     show : str or TransferFunction
-        A projection (``maximum``, ``minimum``, ``mean``, ``sum``), a preset of ``render``, or a transfer function.
+        A projection (``max``, ``min``, ``mean``, ``sum``), a preset of ``render``, or a transfer function.
     count : int
         How many, 1 to 3600.
     start_deg, elevation_deg : float

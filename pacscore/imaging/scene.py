@@ -82,7 +82,7 @@ class Scene:
 
     def project(
         self,
-        kind: str = "maximum",
+        kind: str = "max",
         view: View = FRONT,
         framing: Framing = WHOLE,
     ) -> Image:
@@ -91,7 +91,7 @@ class Scene:
         Parameters
         ----------
         kind : str
-            ``maximum`` (MIP), ``minimum`` (MinIP), ``mean`` or ``sum`` of the samples.
+            ``max`` (MIP), ``min`` (MinIP), ``mean`` or ``sum`` of the samples.
         view, framing : View, Framing
             From where, how large, how thick; frozen values.
 
@@ -118,7 +118,7 @@ class Scene:
 
     def turntable(
         self,
-        show: str | TransferFunction = "maximum",
+        show: str | TransferFunction = "max",
         *,
         count: int = 36,
         start_deg: float = 0.0,

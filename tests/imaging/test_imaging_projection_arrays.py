@@ -17,7 +17,7 @@ from pacscore.errors import InputError, LimitError
 from pacscore.imaging import arrays
 from pacscore.imaging.arrays.rays import spread_cells
 
-NUMPY = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "sum": np.sum}
+NUMPY = {"max": np.max, "min": np.min, "mean": np.mean, "sum": np.sum}
 DTYPES = ["uint8", "int8", "int16", "uint16", "int32", "uint32", "float32", "float64", "bool"]
 COMPILING = settings(deadline=None, max_examples=30)
 
@@ -45,7 +45,7 @@ def test_axis_projections_are_numpys(kind, axis, dtype):
     values = noise((5, 6, 19), dtype)
     found = arrays.project_axis(values, axis, kind=kind)
     wanted = NUMPY[kind](values.astype(np.float64), axis=axis)
-    if kind in ("maximum", "minimum"):
+    if kind in ("max", "min"):
         np.testing.assert_array_equal(found, wanted)
         assert found.dtype == values.dtype
     else:
@@ -69,7 +69,7 @@ def test_every_dtype_and_layout_is_taken(dtype):
     for other in (values, values[::-1, ::2], values.transpose(2, 0, 1), values.astype(values.dtype.newbyteorder(">"))):
         np.testing.assert_array_equal(arrays.project_axis(other, 1), other.max(axis=1))
     values.flags.writeable = False
-    np.testing.assert_array_equal(arrays.project_axis(values, 2, kind="minimum"), values.min(axis=2))
+    np.testing.assert_array_equal(arrays.project_axis(values, 2, kind="min"), values.min(axis=2))
 
 
 def test_what_is_no_number_is_passed_over_by_extremes_and_spreads_in_sums():
@@ -79,7 +79,7 @@ def test_what_is_no_number_is_passed_over_by_extremes_and_spreads_in_sums():
         with np.errstate(all="ignore"):
             wanted = np.fmax.reduce(values, axis=axis), np.fmin.reduce(values, axis=axis)
         np.testing.assert_array_equal(arrays.project_axis(values, axis), wanted[0])
-        np.testing.assert_array_equal(arrays.project_axis(values, axis, kind="minimum"), wanted[1])
+        np.testing.assert_array_equal(arrays.project_axis(values, axis, kind="min"), wanted[1])
         sums = arrays.project_axis(values, axis, kind="sum")
         np.testing.assert_array_equal(np.isnan(sums), np.isnan(values).any(axis=axis))
 
@@ -100,10 +100,10 @@ def test_parts_fold_to_what_the_whole_gives():
 @pytest.mark.parametrize(
     ("values", "axis", "kind"),
     [
-        (np.zeros((3, 4)), 0, "maximum"),
-        (np.zeros((3, 4, 5), complex), 0, "maximum"),
-        (np.zeros((0, 4, 5)), 0, "maximum"),
-        (np.zeros((3, 4, 5)), 3, "maximum"),
+        (np.zeros((3, 4)), 0, "max"),
+        (np.zeros((3, 4, 5), complex), 0, "max"),
+        (np.zeros((0, 4, 5)), 0, "max"),
+        (np.zeros((3, 4, 5)), 3, "max"),
         (np.zeros((3, 4, 5)), 0, "median"),
     ],
 )
@@ -133,7 +133,7 @@ def test_rays_find_what_all_samples_give(kind, dtype):
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.integers(0, 10_000), st.sampled_from(["maximum", "minimum"]), st.floats(0.05, 3), st.booleans())
+@given(st.integers(0, 10_000), st.sampled_from(["max", "min"]), st.floats(0.05, 3), st.booleans())
 def test_rays_of_any_direction_find_the_extreme_and_seeds_change_nothing(seed, kind, step, smooth):
     generator = np.random.default_rng(seed)
     shape = tuple(int(side) for side in generator.integers(2, 40, 3))
@@ -175,7 +175,7 @@ def test_rays_along_an_axis_through_voxels_are_that_axis_borders_included(axis, 
     origin = np.eye(3)[axis] * (0 if sign > 0 else values.shape[axis] - 1)
     grid = arrays.RayGrid(tuple(origin), tuple(down), tuple(right), tuple(np.eye(3)[axis] * sign), shape, 20)
     volume = arrays.RayVolume.of(values)
-    for kind in ("maximum", "minimum"):
+    for kind in ("max", "min"):
         found = arrays.project_rays(volume, grid, kind=kind)
         np.testing.assert_array_equal(found, NUMPY[kind](values, axis=axis))
 
@@ -212,7 +212,7 @@ def test_many_plain_threads_may_project_at_once():
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int32", "float64", "bool", ">i2", ">f4"])
 def test_rays_take_every_dtype(dtype):
     values, grid = np.abs(noise()).astype(dtype), slanted()
-    wanted = reference.project(values, grid.matrix(), grid.shape, grid.samples, "maximum")
+    wanted = reference.project(values, grid.matrix(), grid.shape, grid.samples, "max")
     np.testing.assert_allclose(arrays.project_rays(arrays.RayVolume.of(values), grid), wanted, atol=0.05)
     np.testing.assert_allclose(
         arrays.project_rays(arrays.RayVolume.of(values[:, ::-1]), grid, kind="mean"),
@@ -227,7 +227,7 @@ def test_unsigned_words_above_the_signed_range_keep_their_values():
     grid = arrays.RayGrid((0, 1, 1), (0, 1, 0), (0, 0, 1), (1, 0, 0), (2, 2), 4)
     volume = arrays.RayVolume.of(values)
     assert arrays.project_rays(volume, grid).tolist() == [[65535, 65535], [65535, 65535]]
-    assert arrays.project_rays(volume, grid, kind="minimum").tolist() == [[0, 65535], [65535, 65535]]
+    assert arrays.project_rays(volume, grid, kind="min").tolist() == [[0, 65535], [65535, 65535]]
     assert arrays.project_rays(volume, grid, kind="sum").tolist() == [[3 * 65535, 4 * 65535], [4 * 65535] * 2]
 
 
@@ -254,7 +254,7 @@ def test_voxels_that_are_not_finite_count_as_the_lowest():
 
 def test_a_volume_without_limits_gives_the_same_picture():
     values, grid = noise(), slanted()
-    for kind in ("maximum", "minimum"):
+    for kind in ("max", "min"):
         found = arrays.project_rays(arrays.RayVolume.of(values, limits=False), grid, kind=kind)
         np.testing.assert_array_equal(found, arrays.project_rays(arrays.RayVolume.of(values), grid, kind=kind))
 

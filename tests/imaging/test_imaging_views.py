@@ -76,7 +76,7 @@ def test_a_voxel_is_seen_where_the_affine_says(geometry, view):
     array = np.zeros((14, 22, 18), np.int16)
     marked = (9, 5, 12)
     array[marked] = 1000
-    image = Scene.of(make(array, geometry)).project("maximum", view, Framing(pixel_mm=0.25, step_mm=0.25))
+    image = Scene.of(make(array, geometry)).project("max", view, Framing(pixel_mm=0.25, step_mm=0.25))
     row, column = np.unravel_index(image.array.argmax(), image.shape)
     seen = image.index_to_lps @ [0, row, column, 1]
     away = (seen - geometry.index_to_lps @ [*marked, 1])[:3]
@@ -125,7 +125,7 @@ def test_a_front_view_of_an_axial_stack_is_its_coronal_projection_head_up():
     np.testing.assert_array_equal(volume.project().array, array.max(axis=1)[::-1])
     np.testing.assert_array_equal(volume.project(direction="posterior").array, array.max(axis=1)[::-1, ::-1])
     np.testing.assert_array_equal(volume.project(direction="left").array, array.max(axis=2)[::-1])
-    np.testing.assert_array_equal(volume.project("minimum", direction="inferior").array, array.min(axis=0))
+    np.testing.assert_array_equal(volume.project("min", direction="inferior").array, array.min(axis=0))
     image = volume.project(axis="coronal")
     np.testing.assert_array_equal(image.array, array.max(axis=1))
     np.testing.assert_array_equal(image.oriented().array, volume.project().array)
@@ -143,14 +143,14 @@ def test_pictures_of_a_view_are_kept_as_seen():
     assert bright == {"anterior": 6, "posterior": 1}
 
 
-@pytest.mark.parametrize("kind", ["maximum", "minimum", "mean", "sum"])
+@pytest.mark.parametrize("kind", ["max", "min", "mean", "sum"])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("slope", [1.0, -2.0])
 def test_axis_projections_are_in_modality_values(kind, axis, slope):
     array = np.random.default_rng(1).integers(0, 4000, (10, 7, 9)).astype(np.uint16)
     volume = make(array, rescale=Rescale.linear(slope, -1024.0, unit="HU"), presentation=Presentation("CT"))
     image = volume.project(kind, axis=axis)
-    numpy = {"maximum": np.max, "minimum": np.min, "mean": np.mean, "sum": np.sum}[kind]
+    numpy = {"max": np.max, "min": np.min, "mean": np.mean, "sum": np.sum}[kind]
     np.testing.assert_allclose(image.array, numpy(array * slope - 1024.0, axis=axis), rtol=1e-6)
     assert (image.unit, image.modality, image.array.dtype) == ("HU", "CT", np.float32)
 
@@ -168,13 +168,13 @@ def test_slopes_of_each_slice_are_applied_before_projecting():
 def test_a_projection_along_an_axis_never_holds_the_volume():
     array = np.random.default_rng(2).integers(-1000, 1000, (64, 96, 80)).astype(np.int16)
     for axis in range(3):
-        for kind in ("maximum", "sum"):
+        for kind in ("max", "sum"):
             source = CountingSource(array, (8, 96, 80))
             volume = make(None, source=source)
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("pacscore.imaging.projection._SLAB_BYTES", 2 * 8 * 96 * 80)
                 found = volume.project(kind, axis=axis).array
-            wanted = array.max(axis=axis) if kind == "maximum" else array.sum(axis=axis, dtype=float)
+            wanted = array.max(axis=axis) if kind == "max" else array.sum(axis=axis, dtype=float)
             np.testing.assert_array_equal(found, wanted)
             assert len(source.boxes) == 8
             assert source.largest() == 8 * 96 * 80
@@ -196,7 +196,7 @@ def test_a_slab_along_an_axis_reads_only_its_own_slices():
         volume.project(axis=0, thickness_mm=4.0, center_lps=(0, 0, 500))
 
 
-@pytest.mark.parametrize("kind", ["maximum", "minimum", "mean"])
+@pytest.mark.parametrize("kind", ["max", "min", "mean"])
 def test_a_thin_oblique_slab_reads_only_the_chunks_it_meets(kind):
     array = np.random.default_rng(4).integers(-1000, 1000, (64, 64, 64)).astype(np.int16)
     source = CountingSource(array, (8, 8, 8))

@@ -41,9 +41,9 @@ def trilinear(values: NDArray[Any], positions: Array) -> tuple[Array, NDArray[np
 def project(values: NDArray[Any], grid: Array, shape: tuple[int, int], samples: int, kind: str) -> Array:
     """The projection of all samples inside; NaN where there are none."""
     found, inside = trilinear(values, sample_positions(grid, np.arange(shape[0]), shape[1], samples))
-    if kind == "maximum":
+    if kind == "max":
         out = np.where(inside, found, -np.inf).max(axis=-1)
-    elif kind == "minimum":
+    elif kind == "min":
         out = np.where(inside, found, np.inf).min(axis=-1)
     else:
         out = np.where(inside, found, 0).sum(axis=-1)

@@ -12,14 +12,14 @@ from pacscore.imaging.arrays.checks import native, refuse_overlap
 from pacscore.kernels import reduce
 from pacscore.parallel import run_tiles
 
-PROJECTION_KINDS = ("maximum", "minimum", "mean", "sum")
+PROJECTION_KINDS = ("max", "min", "mean", "sum")
 """What a projection shows of the values along each line."""
 
 _NATIVE = frozenset({"uint8", "int16", "uint16", "int32", "float32", "float64"})
 _TILE_VALUES = 1 << 15
 
 
-def project_axis(values: NDArray[Any], axis: int, *, kind: str = "maximum") -> NDArray[Any]:
+def project_axis(values: NDArray[Any], axis: int, *, kind: str = "max") -> NDArray[Any]:
     """Reduce an array along one axis.
 
     Parameters
@@ -30,7 +30,7 @@ def project_axis(values: NDArray[Any], axis: int, *, kind: str = "maximum") -> N
     axis : int
         0, 1 or 2; negative from the end.
     kind : str
-        ``maximum``, ``minimum``, ``mean`` or ``sum``.
+        ``max``, ``min``, ``mean`` or ``sum``.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def neutral_projection(shape: tuple[int, ...], axis: int, kind: str, dtype: np.d
         return np.zeros(kept)
     bottom: Any = -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
     top: Any = np.inf if dtype.kind == "f" else np.iinfo(dtype).max
-    return np.full(kept, bottom if kind == "maximum" else top, dtype)
+    return np.full(kept, bottom if kind == "max" else top, dtype)
 
 
 def fold_axis(values: NDArray[Any], axis: int, *, kind: str, out: NDArray[Any]) -> None:
@@ -95,13 +95,13 @@ def fold_axis(values: NDArray[Any], axis: int, *, kind: str, out: NDArray[Any]) 
     slices, rows, columns = ready.shape
     if axis == 2:
         lines = ready.reshape(slices * rows, columns)
-        of_rows = {"maximum": reduce.maximum_of_rows_into, "minimum": reduce.minimum_of_rows_into}
+        of_rows = {"max": reduce.maximum_of_rows_into, "min": reduce.minimum_of_rows_into}
         kernel = of_rows.get(kind, reduce.sum_of_rows_into)
         flat = out.reshape(-1)
         tile = max(1, _TILE_VALUES * 32 // columns)
         run_tiles(lambda start, stop: kernel(lines, start, stop, flat), len(lines), tile=tile)
         return
-    of_lines = {"maximum": reduce.fold_maximum_into, "minimum": reduce.fold_minimum_into}
+    of_lines = {"max": reduce.fold_maximum_into, "min": reduce.fold_minimum_into}
     fold = of_lines.get(kind, reduce.fold_sum_into)
     if axis == 1:
         tile = max(1, _TILE_VALUES * 32 // (rows * columns))
@@ -116,7 +116,7 @@ def finish_projection(out: NDArray[Any], kind: str, count: int) -> NDArray[Any]:
     if kind == "mean":
         return out / count
     if out.dtype.kind == "f" and kind != "sum":
-        nothing = -np.inf if kind == "maximum" else np.inf
+        nothing = -np.inf if kind == "max" else np.inf
         if (out == nothing).any():
             return np.where(out == nothing, np.nan, out).astype(out.dtype)
     return out

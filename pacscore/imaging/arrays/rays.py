@@ -202,9 +202,7 @@ def spread_cells(cells: NDArray[Any], reach: tuple[int, int, int], *, largest: b
     return out
 
 
-def project_rays(
-    volume: RayVolume, grid: RayGrid, *, kind: str = "maximum", seeded: bool = True
-) -> NDArray[np.float32]:
+def project_rays(volume: RayVolume, grid: RayGrid, *, kind: str = "max", seeded: bool = True) -> NDArray[np.float32]:
     """Project a volume along parallel rays.
 
     Parameters
@@ -214,7 +212,7 @@ def project_rays(
     grid : RayGrid
         The rays; their samples inside the volume, which reaches from the first to the last voxel's centre, count.
     kind : str
-        ``maximum``, ``minimum``, ``mean`` or ``sum`` of the samples, which are trilinear.
+        ``max``, ``min``, ``mean`` or ``sum`` of the samples, which are trilinear.
     seeded : bool
         Let each ray begin where its neighbour found the extreme; off only to compare: the result is the same.
 
@@ -253,7 +251,7 @@ def project_rays(
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = out.astype(np.float64) / counts * volume.slope + volume.intercept
         return (mean if kind == "mean" else mean * counts).astype(np.float32)
-    largest = (kind == "maximum") == (volume.slope > 0)
+    largest = (kind == "max") == (volume.slope > 0)
     limits = volume.high if largest else volume.low
     spread = spread_cells(limits, grid.reach(), largest=largest)
     sign = 1.0 if largest else -1.0
