@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from pacscore.archive.report import Progress, Reported, no_progress
 from pacscore.errors import InputError, StorageError
 from pacscore.imaging import Image, Volume, Window, save_turntable, slice_sheet, three_planes
+from pacscore.imaging.views import choose_view
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
 
 PLANES = ("axial", "coronal", "sagittal")
 PROJECTIONS = {"mip": "max", "minip": "min", "mean": "mean", "sum": "sum"}
-VIEWS = ("planes", "sheet", *PLANES, *PROJECTIONS, "volume", "turntable")
+VIEWS = ("planes", "sheet", *PLANES, "oblique", "slab", *PROJECTIONS, "volume", "turntable")
 _FROM = frozenset({"direction", "up", "azimuth_deg", "elevation_deg"})
 _SCALE = frozenset({"size", "step_mm"})
 _SLAB = frozenset({"thickness_mm", "center_lps", "axis"})
@@ -25,11 +26,14 @@ _ALLOWED = {
     "planes": frozenset({"window"}),
     "sheet": frozenset({"window", "count"}),
     **dict.fromkeys(PLANES, frozenset({"window", "index", "markers"})),
+    "oblique": _FROM | {"center_lps", "window", "markers"},
+    "slab": _FROM | {"center_lps", "thickness_mm", "window", "markers"},
     **dict.fromkeys(PROJECTIONS, _FROM | _SCALE | _SLAB | {"window", "markers"}),
     "volume": _FROM | _SCALE | {"thickness_mm", "center_lps", "preset", "markers"},
     "turntable": _SCALE | {"window", "preset", "markers", "azimuth_deg", "elevation_deg", "count", "seconds"},
 }
 _TURNTABLE_COUNT, _TURNTABLE_SIZE, _VOLUME_SIZE = 36, 384, 512
+_SLAB_MM = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class PictureRequest:
     window : (center, width)
         In modality units.
     direction, up, azimuth_deg, elevation_deg, axis, thickness_mm, center_lps, size, step_mm
-        As in ``Volume.project``.
+        As in ``Volume.project``; a slab is 10 mm thick unless told otherwise.
     preset : str
         As in ``Volume.render``; a turntable without one shows the MIP.
     count : int
@@ -166,12 +170,26 @@ def draw_request(volume: Volume, request: PictureRequest) -> Image:
         return slice_sheet(volume, window=window, **({} if request.count is None else {"count": request.count}))
     if view in PLANES:
         return volume.plane(view, volume.plane_count(view) // 2 if request.index is None else request.index)
+    if view in ("oblique", "slab"):
+        return _resampled(volume, request)
     aim = {name: getattr(request, name) for name in sorted(_FROM | {"thickness_mm", "center_lps"})}
     if view == "volume":
         return volume.render(request.preset, size=request.size or _VOLUME_SIZE, step_mm=request.step_mm, **aim)
     if view == "turntable":
         return _draw_turntable(volume, replace(request, count=1), no_progress)[0]
     return volume.project(PROJECTIONS[view], axis=request.axis, size=request.size, step_mm=request.step_mm, **aim)
+
+
+def _resampled(volume: Volume, request: PictureRequest) -> Image:
+    """The plane or mean slab across a view, kept as seen from there."""
+    view = choose_view(request.direction, request.up, request.azimuth_deg, request.elevation_deg)
+    down, right, _ = view.matrix()
+    if request.view == "oblique":
+        image = volume.reslice(request.center_lps, row_direction=right, column_direction=down)
+    else:
+        thickness_mm = request.thickness_mm or _SLAB_MM
+        image = volume.slab(request.center_lps, thickness_mm=thickness_mm, row_direction=right, column_direction=down)
+    return replace(image, as_seen=True, window=image.window or volume.window())
 
 
 def _draw_turntable(volume: Volume, request: PictureRequest, progress: Progress) -> list[Image]:

@@ -15,7 +15,8 @@ NAME = "render"
 HELP = (
     "Draw a series as a PNG, JPEG or GIF.\n\n"
     "Views of planes: planes (axial, coronal and sagittal through the middle), sheet (evenly spaced slices), axial, "
-    "coronal or sagittal (one plane, --index).\n\n"
+    "coronal or sagittal (one plane, --index), oblique (one plane across any direction), slab (the mean of 10 mm, or "
+    "--thickness, across it).\n\n"
     "Views through the volume, from any side: mip, minip, mean, sum (projections; of a slab with --thickness, of the "
     "voxels as they lie with --axis), volume (shaded, with a --preset), turntable (a GIF all around, of the MIP or a "
     "--preset).\n\n"
@@ -23,7 +24,8 @@ HELP = (
 )
 EPILOG = (
     "Examples: pacscore render /data/archive 1.2.840.113619.2.55.3 --view planes --out planes.png    ·    "
-    "--view mip --direction left    ·    --view mip --direction 0.3,-1,0.2 --thickness 20    ·    "
+    "--view oblique --normal 0.3,-1,0.2 --up 0,0,1    ·    --view mip --direction left    ·    "
+    "--view mip --direction 0.3,-1,0.2 --thickness 20    ·    "
     "--view volume --preset bone --azimuth 30 --elevation 15    ·    --view turntable --preset skin --out turn.gif"
 )
 _ENDINGS = {"turntable": "render.gif"}
@@ -39,7 +41,10 @@ def run(
         ),
     ] = None,
     view: Annotated[
-        str, typer.Option(help="planes, sheet, axial, coronal, sagittal, mip, minip, mean, sum, volume or turntable.")
+        str,
+        typer.Option(
+            help="planes, sheet, axial, coronal, sagittal, oblique, slab, mip, minip, mean, sum, volume or turntable."
+        ),
     ] = "planes",
     stack: Annotated[int, typer.Option(help="Which stack of the series.", min=0)] = 0,
     index: Annotated[int | None, typer.Option(help="Which plane, from 0; the middle one if not given.")] = None,

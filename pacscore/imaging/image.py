@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging import arrays
+from pacscore.imaging import arrays, image_moves
 from pacscore.imaging.anatomy import reading_order
 from pacscore.imaging.values import MONOCHROME, Window
 
@@ -168,6 +168,11 @@ class Image:
         aspect = 1 / self.pixel_aspect if transpose else self.pixel_aspect
         turned = np.ascontiguousarray(array)
         return replace(self, array=turned, index_to_lps=affine, spacing_mm=spacing, pixel_aspect=aspect)
+
+    magnify = image_moves.magnify
+    rotate = image_moves.rotate
+    pan = image_moves.pan
+    flip = image_moves.flip
 
     def picture(
         self, *, window: Window | None = None, size: tuple[int, int] | None = None, markers: bool = False

@@ -15,6 +15,7 @@ from pacscore.geometry import anatomical_axis
 from pacscore.imaging import arrays
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import plane_affine
+from pacscore.imaging.sampled import background_value
 from pacscore.imaging.scene import Scene, has_one_slope, projection_window, refuse_unfit
 from pacscore.imaging.views import Frame, Framing, choose_view, frame_views
 
@@ -40,6 +41,7 @@ def project(
     size: int | tuple[int, int] | None = None,
     pixel_mm: float | None = None,
     step_mm: float | None = None,
+    background: float | None = None,
 ) -> Image:
     """Project the volume: the largest, smallest, mean or sum of the values along parallel lines.
 
@@ -65,13 +67,15 @@ def project(
         Of the picture in pixels; by default what the volume needs. Not with ``axis``.
     pixel_mm, step_mm : float, optional
         Between pixels, between samples; by default the volume's finest spacing. Not with ``axis``.
+    background : float, optional
+        Modality value where a line misses the volume; by default -1024 for HU, else 0; of sums the picture's smallest.
 
     Returns
     -------
     Image
         Modality values, float32; a sum is of samples, each standing for ``step_mm``. With ``axis`` it has the order and
         spacing of the array, else it is as seen from the viewer. Its affine is that of the plane in the middle of what
-        was projected. Pixels whose line misses the volume have the volume's smallest value.
+        was projected.
 
     Raises
     ------
@@ -93,11 +97,12 @@ def project(
         framing = Framing(size, pixel_mm, step_mm, thickness_mm, center_lps)
         arrays.check_kind(kind)
         if thickness_mm is None:
-            return Scene.of(volume).project(kind, view, framing)
+            return Scene.of(volume).project(kind, view, framing, background=background)
         refuse_unfit(volume)
         (frame,) = frame_views([view], volume.index_to_lps, volume.shape, framing)
-        return scene_of_slab(volume, frame).project_frame(kind, frame)
-    if any(given is not None for given in (direction, up, azimuth_deg, elevation_deg, size, pixel_mm, step_mm)):
+        return scene_of_slab(volume, frame).project_frame(kind, frame, background=background)
+    unfit = (direction, up, azimuth_deg, elevation_deg, size, pixel_mm, step_mm, background)
+    if any(given is not None for given in unfit):
         raise InputError("axis goes with thickness_mm and center_lps alone: voxels are taken as they lie.")
     Framing(thickness_mm=thickness_mm, center_lps=center_lps)
     return project_along_axis(volume, kind, axis, thickness_mm=thickness_mm, center_lps=center_lps)
@@ -225,7 +230,8 @@ def scene_of_slab(volume: Volume, frame: Frame) -> Scene:
     slope, intercept = (float(volume.rescale.slopes[0]), float(volume.rescale.intercepts[0])) if stored else (1.0, 0.0)
     rays = arrays.RayVolume.of(words, slope=slope, intercept=intercept, limits=False)
     shown = volume.presentation
-    return Scene(rays, volume.index_to_lps, shown.modality, volume.rescale.unit, None, shown.photometric)
+    background = background_value(volume, None)
+    return Scene(rays, volume.index_to_lps, shown.modality, volume.rescale.unit, None, shown.photometric, background)
 
 
 def _chunks_met(volume: Volume, frame: Frame) -> list[Box]:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import AmbiguousError, InputError
+from pacscore.errors import InputError, UnsupportedError
 from pacscore.imaging import arrays
 from pacscore.imaging.image import Image
+from pacscore.imaging.sampled import background_value
 from pacscore.imaging.transfer import TransferFunction, transfer_of
 from pacscore.imaging.values import Window
 from pacscore.imaging.views import Frame, Framing, View, frame_views
@@ -45,6 +46,8 @@ class Scene:
         What shows the volume's frames.
     photometric : str
         Photometric Interpretation (0028,0004), MONOCHROME1 or MONOCHROME2.
+    background : float
+        Modality value where a line of a projection misses the volume.
     """
 
     rays: arrays.RayVolume
@@ -53,6 +56,7 @@ class Scene:
     unit: str = ""
     window: Window | None = None
     photometric: str = "MONOCHROME2"
+    background: float = 0.0
 
     @classmethod
     def of(cls, volume: Volume) -> Scene:
@@ -78,13 +82,16 @@ class Scene:
     @classmethod
     def _shown(cls, volume: Volume, rays: arrays.RayVolume, affine: NDArray[np.float64]) -> Scene:
         shown = volume.presentation
-        return cls(rays, affine, shown.modality, volume.rescale.unit, volume.window(), shown.photometric)
+        background = background_value(volume, None)
+        return cls(rays, affine, shown.modality, volume.rescale.unit, volume.window(), shown.photometric, background)
 
     def project(
         self,
         kind: str = "max",
         view: View = FRONT,
         framing: Framing = WHOLE,
+        *,
+        background: float | None = None,
     ) -> Image:
         """A projection along parallel rays.
 
@@ -94,15 +101,17 @@ class Scene:
             ``max`` (MIP), ``min`` (MinIP), ``mean`` or ``sum`` of the samples.
         view, framing : View, Framing
             From where, how large, how thick; frozen values.
+        background : float, optional
+            In place of the scene's own.
 
         Returns
         -------
         Image
             Modality values (float32) as seen from there, with the affine of the plane in the middle. Rays that meet
-            nothing get the volume's smallest value; of sums, the picture's.
+            nothing get the background; of sums, the picture's smallest value.
         """
         (frame,) = frame_views([view], self.index_to_lps, self.rays.shape, framing)
-        return self.project_frame(kind, frame)
+        return self.project_frame(kind, frame, background=background)
 
     def render(
         self,
@@ -148,7 +157,7 @@ class Scene:
         """The transfer function that a name means for this volume; see ``transfer.transfer_of``."""
         return transfer_of(wanted, unit=self.unit, window=self.window)
 
-    def project_frame(self, kind: str, frame: Frame) -> Image:
+    def project_frame(self, kind: str, frame: Frame, *, background: float | None = None) -> Image:
         """Take one projection."""
         values = arrays.project_rays(self.rays, frame.grid, kind=kind)
         missed = np.isnan(values)
@@ -156,7 +165,8 @@ class Scene:
             raise InputError("Nothing of the volume lies where the picture looks: correct center_lps or the thickness.")
         shown = projection_window(values)
         if missed.any():
-            values[missed] = self._smallest(values, kind)
+            own = np.nanmin(values) if kind == "sum" else self.background
+            values[missed] = own if background is None else background
         return replace(
             self._image(frame, values),
             modality=self.modality,
@@ -179,12 +189,6 @@ class Scene:
         )
         return replace(self._image(frame, colours), modality=self.modality)
 
-    def _smallest(self, values: NDArray[np.float32], kind: str) -> float:
-        rays = self.rays
-        word = rays.low.min() if rays.slope > 0 else rays.high.max()
-        value = float(word) * rays.slope + rays.intercept
-        return min(value, float(np.nanmin(values))) if kind != "sum" else float(np.nanmin(values))
-
     def _image(self, frame: Frame, pixels: NDArray[Any]) -> Image:
         return Image(
             pixels,
@@ -206,11 +210,13 @@ def projection_window(values: NDArray[np.float32]) -> Window:
 
 def refuse_unfit(volume: Volume) -> None:
     """Raise where a volume cannot be projected at all."""
-    if volume.axes:
-        names = ", ".join(axis.name for axis in volume.axes)
-        raise AmbiguousError(f"This stack has further axes: {names}. Choose one volume with at().", axes=names)
+    volume._refuse_axes()
     if not volume.is_monochrome:
-        raise InputError(f"{volume.presentation.photometric} frames cannot be projected: only values of one sample.")
+        raise UnsupportedError(
+            f"{volume.presentation.photometric} frames cannot be projected: only one sample per pixel is (0028,0004).",
+            tag="00280004",
+            found=volume.presentation.photometric,
+        )
 
 
 def has_one_slope(volume: Volume) -> bool:

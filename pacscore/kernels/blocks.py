@@ -11,6 +11,8 @@ the limits of a 100 MB volume still fit a second-level cache.
 Unchecked: the checked entries are in ``pacscore.imaging.arrays``. Twins: ``tests/reference/rays.py``.
 """
 
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
 from __future__ import annotations
 
 from typing import Any

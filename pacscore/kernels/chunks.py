@@ -4,6 +4,8 @@
 is not trusted: lengths and offsets are compared with the layout before Blosc sees the buffer.
 """
 
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
 from __future__ import annotations
 
 import numpy as np

@@ -38,7 +38,7 @@ def is_pixel_data(tag: np.int64) -> bool:
 
 
 @kernel
-def top_spans_into(  # A compiled function has no keyword-only arguments.
+def top_spans_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     vrs: NDArray[np.int64],
     offsets: NDArray[np.int64],
     lengths: NDArray[np.int64],
@@ -69,7 +69,7 @@ def top_spans_into(  # A compiled function has no keyword-only arguments.
 
 
 @kernel
-def compare_headers_into(  # A compiled function has no keyword-only arguments.
+def compare_headers_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     first: NDArray[np.uint8],
     first_tags: NDArray[np.int64],
     first_vrs: NDArray[np.int64],

@@ -16,6 +16,8 @@ Tracing of Volume Data", ACM TOG 9(3), 1990. Unchecked: the checked entry is ``p
 Twin: ``tests/reference/rays.py``.
 """
 
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
 from __future__ import annotations
 
 from typing import Any

@@ -15,6 +15,8 @@ flat beside their shape. Unchecked: the checked entries are ``project_rays`` and
 ``pacscore.imaging.arrays``. Twins: ``tests/reference/rays.py``.
 """
 
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
 from __future__ import annotations
 
 from typing import Any

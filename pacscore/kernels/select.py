@@ -70,7 +70,7 @@ def find_places_into(cells: Integers, wanted: NDArray[np.uint32], places: Intege
 
 
 @kernel
-def select_rows_into(  # A compiled function has no keyword-only arguments.
+def select_rows_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     data: Bytes, cells: Integers, wanted: NDArray[np.uint32], kept_data: Bytes, kept: Integers, chosen: Integers
 ) -> tuple[int, int, int]:
     """Pick the wanted elements at depth 0 and say which of them differ from those of the header before.

@@ -12,6 +12,8 @@ item bytes, whether blocks are joined, block bytes that Blosc is asked for)``, a
 bytes, chunks over the rows, chunks over a row)``.
 """
 
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
 from __future__ import annotations
 
 import numpy as np

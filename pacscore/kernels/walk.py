@@ -73,7 +73,7 @@ CERTAIN, PROVISIONAL, UNKNOWN_VR = 0, 1, 2  # KIND: by its VR or length; W3; UN 
 
 
 @kernel
-def walk_into(  # A compiled function has no keyword-only arguments.
+def walk_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     data: Bytes,
     start: int,
     total: int,

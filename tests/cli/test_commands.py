@@ -102,6 +102,8 @@ RAYS = [
     ("mip", "--direction", "left", "--markers"),
     ("minip", "--normal", "0.3,-1,0.2", "--up", "0,0,1", "--thickness", "15"),
     ("mean", "--axis", "coronal"),
+    ("oblique", "--normal", "0.3,-1,0.2", "--up", "0,0,1"),
+    ("slab", "--azimuth", "25", "--thickness", "12", "--center", "40", "--width", "400"),
     ("sum", "--azimuth", "45", "--elevation", "20", "--size", "64", "--step", "2"),
     ("volume", "--preset", "bone", "--azimuth", "30", "--size", "96"),
     ("volume", "--direction", "inferior", "--at", "0,0,0", "--size", "64"),
@@ -141,7 +143,7 @@ def test_render_makes_a_turntable(archive: Path, tmp_path: Path) -> None:
     [
         (("--view", "volume", "--index", "3"), "an index goes with axial"),
         (("--view", "mip", "--preset", "bone"), "a preset goes with volume, turntable"),
-        (("--view", "sheet", "--direction", "left"), "a direction goes with mip"),
+        (("--view", "sheet", "--direction", "left"), "a direction goes with oblique, slab, mip"),
         (("--view", "mip", "--direction", "below"), "no direction 'below'"),
         (("--view", "mip", "--direction", "1,2"), "three numbers"),
         (("--view", "mip", "--direction", "left", "--azimuth", "3"), "not both"),

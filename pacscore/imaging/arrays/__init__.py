@@ -25,15 +25,30 @@ from pacscore.imaging.arrays.projection import (
 )
 from pacscore.imaging.arrays.rays import RayGrid, RayVolume, project_rays
 from pacscore.imaging.arrays.rendering import UNLIT, ClassificationTable, Lighting, render_rays
+from pacscore.imaging.arrays.sampling import (
+    COMBINATIONS,
+    Scale,
+    plane_lines,
+    regrid,
+    sample_lines,
+    spline_coefficients,
+)
+from pacscore.imaging.arrays.taps import INTERPOLATIONS, AxisTaps, axis_taps, check_interpolation
 
 __all__ = [
+    "COMBINATIONS",
+    "INTERPOLATIONS",
     "PROJECTION_KINDS",
     "UNLIT",
     "VOI_FUNCTIONS",
+    "AxisTaps",
     "ClassificationTable",
     "Lighting",
     "RayGrid",
     "RayVolume",
+    "Scale",
+    "axis_taps",
+    "check_interpolation",
     "check_kind",
     "check_window",
     "finish_projection",
@@ -43,9 +58,13 @@ __all__ = [
     "neutral_projection",
     "output_array",
     "percentile_limits",
+    "plane_lines",
     "project_axis",
     "project_rays",
+    "regrid",
     "render_rays",
     "rescale",
+    "sample_lines",
+    "spline_coefficients",
     "window",
 ]
