@@ -6,6 +6,7 @@ ready to be seen from any side. ``arrays`` holds the same steps on plain arrays.
 """
 
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, StackAttributes, read_attributes
+from pacscore.imaging.curved_planes import CenterLine, center_line
 from pacscore.imaging.image import Image
 from pacscore.imaging.rendering import save_turntable
 from pacscore.imaging.scene import Scene
@@ -23,6 +24,7 @@ __all__ = [
     "ArrayInMemory",
     "ArraySource",
     "Box",
+    "CenterLine",
     "Framing",
     "Image",
     "InterleavedSource",
@@ -37,6 +39,7 @@ __all__ = [
     "View",
     "Volume",
     "Window",
+    "center_line",
     "contact_sheet",
     "read_attributes",
     "save_turntable",

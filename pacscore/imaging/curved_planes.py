@@ -141,15 +141,14 @@ def stretched_lines(
 
     Rows are ``step_mm`` apart along the curve as seen along that direction, so that no length in the surface changes.
     """
-    line = center_line(points_lps, step_mm=step_mm / _FINE)
+    positions, tangents = _walk(points_lps, step_mm / _FINE)
     angle = math.radians(angle_deg)
-    chord = line.positions_lps[-1] - line.positions_lps[0]
-    along = chord / np.linalg.norm(chord) if np.linalg.norm(chord) > step_mm else line.tangents[0]
-    first = line.normals[0] - along * (line.normals[0] @ along)
-    first = first / np.linalg.norm(first) if np.linalg.norm(first) > 1e-6 else _perpendicular(along)
+    chord = positions[-1] - positions[0]
+    along = chord / np.linalg.norm(chord) if np.linalg.norm(chord) > step_mm else tangents[0]
+    first = _perpendicular(along)
     across = first * math.cos(angle) + np.cross(along, first) * math.sin(angle)
-    beside = line.positions_lps @ across
-    flat = line.positions_lps - beside[:, None] * across
+    beside = positions @ across
+    flat = positions - beside[:, None] * across
     travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(flat, axis=0), axis=1))])
     if travelled[-1] == 0.0:
         raise InputError("The curve runs along the rows of its stretched section: turn it with angle_deg.")
@@ -188,6 +187,13 @@ def center_line(points_lps: ArrayLike, *, step_mm: float) -> CenterLine:
     >>> center_line([(0, 0, 0), (0, 0, 10)], step_mm=5).positions_lps.tolist()
     [[0.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 10.0]]
     """
+    positions, tangents = _walk(points_lps, step_mm)
+    normals = _frames(positions, tangents)
+    return CenterLine(positions, tangents, normals, np.cross(tangents, normals), step_mm)
+
+
+def _walk(points_lps: ArrayLike, step_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions and tangents of ``center_line``."""
     points = np.asarray(points_lps, np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or not np.isfinite(points).all() or len(points) > _POINTS_MAX:
         raise InputError(f"A curve is (points, 3) finite numbers, at most {_POINTS_MAX} points.", found=points.shape)
@@ -206,9 +212,7 @@ def center_line(points_lps: ArrayLike, *, step_mm: float) -> CenterLine:
     count = int(travelled[-1] / step_mm + 1e-6) + 1
     wanted = np.interp(np.arange(count) * step_mm, travelled, fine)
     positions, slopes = _evaluate(knots, points, curvatures, wanted)
-    tangents = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
-    normals = _frames(positions, tangents)
-    return CenterLine(positions, tangents, normals, np.cross(tangents, normals), step_mm)
+    return positions, slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
 
 
 def _natural_spline(knots: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -299,10 +299,21 @@ def derived(
         stored=StoredFormat.of_dtype(array.dtype),
         rescale=volume.rescale if keep else Rescale.linear(unit=volume.rescale.unit),
         presentation=presentation,
-        sop_instance_uids=(),
+        sop_instance_uids=_nearest_instances(volume, index_to_lps, array.shape),
         to_rgb=None,
         derivation=(*volume.derivation, derivation),
     )
+
+
+def _nearest_instances(volume: Volume, index_to_lps: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[str, ...]:
+    """The source of each new slice: the instance whose slice its middle lies nearest to."""
+    if not volume.sop_instance_uids:
+        return ()
+    middle = [(shape[1] - 1) / 2, (shape[2] - 1) / 2, 1.0]
+    places = np.array([[number, *middle] for number in range(shape[0])])
+    slices = (places @ (np.linalg.inv(volume.index_to_lps) @ index_to_lps).T)[:, 0]
+    nearest = np.clip(np.rint(slices), 0, volume.shape[0] - 1).astype(int)
+    return tuple(volume.sop_instance_uids[number] for number in nearest)
 
 
 def grid_geometry(index_to_lps: NDArray[np.float64], frame_of_reference_uid: str) -> StackGeometry:

@@ -164,7 +164,7 @@ def _met_boxes(volume: Volume, lines: Lines, part: tuple[int, int, int, int]) ->
     spans[..., :3], spans[..., 3:] = np.iinfo(np.int32).max, -1
     met_chunks.meet_chunks_into(
         extent, chunk, np.ascontiguousarray(lines.places, np.float64), lines.depths, _REACH[lines.interpolation],
-        np.array(part, np.int64), np.empty((64, 2), np.int64), np.empty((3, 2, 3), np.int64), spans,
+        np.array(part, np.int64), np.empty((3, 2, 3), np.int64), spans,
     )  # fmt: skip
     found = spans.reshape(-1, 6)
     return found[found[:, 3] > found[:, 0]]

@@ -47,43 +47,73 @@ def _inside(line: NDArray[np.float64], depth: int, column: int, extent: NDArray[
 
 
 @kernel
+def columns_alike(
+    extent: NDArray[np.int64],
+    chunk: NDArray[np.int64],
+    line: NDArray[np.float64],
+    depth: int,
+    column: int,
+    reach: int,
+    taps: NDArray[np.int64],
+) -> float:
+    """About how many columns on the taps (2, 3) of ``column`` stay within their chunks; 1e9 where they never leave."""
+    most = 1e9
+    for axis in range(3):
+        step = line[1, axis]
+        if step == 0.0:
+            continue
+        place = line[0, axis] + depth * line[2, axis] + column * step
+        for side in range(2):
+            edge = place - MARGIN - reach if side == 0 else place + MARGIN + 1 + reach
+            number = taps[side, axis] // chunk[axis]
+            if step > 0 and (number + 1) * chunk[axis] < extent[axis]:
+                most = min(most, ((number + 1) * chunk[axis] - edge) / step)
+            elif step < 0 and number > 0:
+                most = min(most, (number * chunk[axis] - edge) / step)
+    return most
+
+
+@kernel
+def same_chunks(one: NDArray[np.int64], other: NDArray[np.int64], chunk: NDArray[np.int64]) -> bool:
+    """Two samples' taps (2, 3) lie in the same chunks."""
+    for axis in range(3):
+        for side in range(2):
+            if one[side, axis] // chunk[axis] != other[side, axis] // chunk[axis]:
+                return False
+    return True
+
+
+@kernel
 def meet_along(
     extent: NDArray[np.int64],
     chunk: NDArray[np.int64],
     line: NDArray[np.float64],
     depth: int,
+    first: int,
+    last: int,
     reach: int,
-    stack: NDArray[np.int64],
     taps: NDArray[np.int64],
     spans: NDArray[np.int32],
 ) -> None:
-    """Note what the samples of one line at one depth use, from the first to the last column in ``stack[0]``.
+    """Note what the samples of one line at one depth use, from column ``first`` to ``last``.
 
-    Indices change along a line in one direction only, so what two of its samples share holds for all between them:
-    the line is halved until both ends need the same chunks.
+    Indices change along a line in one direction only, so what two of its samples share holds for all between them: the
+    line is cut where taps go over to other chunks.
     """
-    height = 1
-    while height:
-        height -= 1
-        begin, end = stack[height, 0], stack[height, 1]
-        taps_of(line, depth, begin, extent, reach, taps[0])
+    column = first
+    while column <= last:
+        taps_of(line, depth, column, extent, reach, taps[0])
+        alike = columns_alike(extent, chunk, line, depth, column, reach, taps[0])
+        end = min(last, column + int(max(0.0, min(alike, 1e9))))
         taps_of(line, depth, end, extent, reach, taps[1])
-        alike = True
+        while end > column and not same_chunks(taps[0], taps[1], chunk):
+            end -= 1
+            taps_of(line, depth, end, extent, reach, taps[1])
         for axis in range(3):
-            for side in range(2):
-                alike = alike and taps[0, side, axis] // chunk[axis] == taps[1, side, axis] // chunk[axis]
             taps[2, 0, axis] = min(taps[0, 0, axis], taps[1, 0, axis])
             taps[2, 1, axis] = max(taps[0, 1, axis], taps[1, 1, axis])
-        if alike:
-            note_taps(taps[2], chunk, spans)
-        elif end - begin <= 1:
-            note_taps(taps[0], chunk, spans)
-            note_taps(taps[1], chunk, spans)
-        else:
-            middle = (begin + end) // 2
-            stack[height, 0], stack[height, 1] = begin, middle
-            stack[height + 1, 0], stack[height + 1, 1] = middle, end
-            height += 2
+        note_taps(taps[2], chunk, spans)
+        column = end + 1
 
 
 @kernel
@@ -94,7 +124,6 @@ def meet_chunks_into(
     depths: int,
     reach: int,
     part: NDArray[np.int64],
-    stack: NDArray[np.int64],
     taps: NDArray[np.int64],
     spans: NDArray[np.int32],
 ) -> None:
@@ -103,7 +132,7 @@ def meet_chunks_into(
     extent, chunk : (3,) int64, shape of the volume and of its chunks
     lines, depths, part : as in ``sample_lines``
     reach : how many voxels before and behind the two around a sample it uses as well
-    stack : (64, 2) int64; taps : (3, 2, 3) int64
+    taps : (3, 2, 3) int64
     spans : (chunks along slices, rows, columns, 6) int32, first and last + 1 of each axis; where nothing was noted,
         the first lies behind the last
     """
@@ -116,5 +145,4 @@ def meet_chunks_into(
             while first < last and not _inside(line, depth, last - 1, extent):
                 last -= 1
             if first < last:
-                stack[0, 0], stack[0, 1] = first, last - 1
-                meet_along(extent, chunk, line, depth, reach, stack, taps, spans)
+                meet_along(extent, chunk, line, depth, first, last - 1, reach, taps, spans)

@@ -141,7 +141,7 @@ def regrid_into(
     column_firsts, column_weights : (n,) int32 and (taps, n) float32: the columns of the result from the first one
         inside on, n a multiple of 8, taps even
     inside : (3, 2) int64, which slices, rows and columns of the result lie inside the array
-    values : (6,) float64, as in ``sample_lines``
+    values : (7,) float64, as in ``sample_lines``
     plane : (rows, columns) float32, of the array; row : (columns + 1,) float32, ending in 0; line : (n,) float32
     out : (slices, rows, columns), int16, uint16 or float32, C order
     """

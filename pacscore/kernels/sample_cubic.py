@@ -134,7 +134,7 @@ def add_cubic(
     line: NDArray[np.float64],
     depth: int,
     combine: int,
-    single: bool,
+    whole: bool,
     block: int,
     width: int,
     scratch: NDArray[np.float32],
@@ -153,7 +153,7 @@ def add_cubic(
         z, y, x = z0 + column * dz, y0 + column * dy, x0 + column * dx
         if is_inside(z, y, x, extent):
             value = edge_cubic(array, corner, extent, polynomials, mirrored, z, y, x)
-            combine_lane(value, column - block, combine, single, scratch)
+            combine_lane(value, column - block, combine, whole, scratch)
     first_z, first_y, first_x = corner[0] + 1, corner[1] + 1, corner[2] + 1
     if extent[0] == 1:  # All four taps are the only plane: their weights sum to one.
         z0, dz, stride_z, first_z = 0.0, 0.0, 0, 0
@@ -168,7 +168,7 @@ def add_cubic(
         wx = tap_weights(p0, p1, p2, p3, np.float32(x - ix))
         place = (iz - first_z) * stride_z + (iy - first_y) * stride_y + ix - first_x
         value = cubic1(array, place, stride_z, stride_y, wz, wy, wx)
-        combine_lane(value, column - block, combine, single, scratch)
+        combine_lane(value, column - block, combine, whole, scratch)
 
 
 @kernel
@@ -184,9 +184,11 @@ def sample_cubic_into(
     values: NDArray[np.float64],
     part: NDArray[np.int64],
     scratch: NDArray[np.float32],
+    offsets: NDArray[np.int32],
     out: NDArray[Any],
 ) -> None:
     """Sample along lines by four taps each way: see the top of the module."""
+    whole = depths == 1 or values[6] == 0
     for block in range(part[2], part[3], BLOCK):
         width = min(BLOCK, part[3] - block)
         for number in range(part[0], part[1]):
@@ -202,7 +204,7 @@ def sample_cubic_into(
                     line,
                     depth,
                     combine,
-                    depths == 1,
+                    whole,
                     block,
                     width,
                     scratch,

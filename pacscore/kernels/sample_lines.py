@@ -8,10 +8,11 @@ corner, extent : (3,) int64, the first index of that part, and the shape of the 
 lines : (lines, 3, 3) float64, finite: of each line its first sample, the step from column to column, and the step in
     depth, each as (slice, row, column) indices of the whole volume
 depths, combine : how many samples in depth make one value, and how: ``MEAN``, ``SUM``, ``MAXIMUM``, ``MINIMUM``
-values : (6,) float64; the result is ``sample * [0] + [1]``, [2] where no sample lies inside the volume, held between
-    [3] and [4], and rounded to the nearest whole number (ties to even) where [5] is not 0
+values : (7,) float64; the result is ``sample * [0] + [1]``, [2] where no sample lies inside the volume, held between
+    [3] and [4], and rounded to the nearest whole number (ties to even) where [5] is not 0; samples are looked at for
+    NaN where [6] is not 0
 part : (4,) int64, first and last line, first and last column (exclusive), the first column a multiple of ``BLOCK``
-scratch : (2, BLOCK + 8) float32
+scratch, offsets : (5, BLOCK + 8) float32, (BLOCK + 8,) int32
 out : (lines, columns), int16, uint16 or float32, C order
 
 A sample lies inside where each index is at least -0.5 and below its length less 0.5; beyond its outermost voxels the
@@ -49,8 +50,8 @@ from pacscore.kernels._vector import (
 BLOCK = 64
 MEAN, SUM, MAXIMUM, MINIMUM = range(4)
 MARGIN = 1e-4
-"""How far from the last voxel the unchecked path stays: float32 positions within a group of eight are good to 3e-5."""
-_STEP_MAX = 64.0
+"""How far from the last voxel the unchecked path stays: float32 positions within a block are good to 3e-5."""
+_STEP_MAX = 8.0
 _OFFSET_MAX = 1 << 30
 
 load8, splat8, ramp8 = load_of(8), splat_of(8), constant_of("float32", tuple(range(8)))
@@ -62,6 +63,8 @@ _FAST = frozenset({"contract", "nsz"})
 @kernel(inline=True)
 def narrowed(start: float, step: float, low: float, high: float, first: int, last: int) -> tuple[int, int]:
     """Of columns ``first`` to ``last`` (exclusive) those where ``low <= start + column * step <= high``."""
+    if low > high:  # An axis too short to be free of its borders.
+        return first, first
     if abs(step) < 1e-12:
         if low <= start <= high:
             return first, last
@@ -122,7 +125,7 @@ def free_columns(
         if extent[axis] == 1:  # The only voxel lies on all sides of a sample.
             low, high = -0.5 + MARGIN, 0.5 - MARGIN
         begin, end = narrowed(start, step, low, high, begin, end)
-        reach += (8 * abs(step) + 2) * strides[axis]
+        reach += (BLOCK * abs(step) + 2) * strides[axis]
         if abs(step) > _STEP_MAX:
             return first, first
     if reach > _OFFSET_MAX or begin >= end:
@@ -137,9 +140,9 @@ def lerp(a: Any, b: Any, weight: Any) -> Any:
 
 
 @kernel(inline=True)
-def combine_lane(value: Any, place: int, combine: int, single: bool, scratch: NDArray[np.float32]) -> None:
-    """Take one sample into the value at ``place``."""
-    if not single and np.isnan(value):
+def combine_lane(value: Any, place: int, combine: int, whole: bool, scratch: NDArray[np.float32]) -> None:
+    """Take one sample into the value at ``place``; it counts also if it is NaN where ``whole``."""
+    if not whole and np.isnan(value):
         return
     if combine <= SUM:
         scratch[0, place] += value
@@ -219,29 +222,67 @@ def edge_linear(
 
 
 @kernel(inline=True, fastmath=_FAST)
-def linear8(array: NDArray[Any], base: int, stride_z: int, stride_y: int, first: Any, step: Any, held: Any) -> Any:
-    """Eight samples; ``first`` and ``step`` are (z, y, x) float32 relative to the voxel at ``base``, never negative."""
-    z = splat8(first[0]) + ramp8() * splat8(step[0])
-    y = splat8(first[1]) + ramp8() * splat8(step[1])
-    x = splat8(first[2]) + ramp8() * splat8(step[2])
-    iz, iy, ix = to_int32(z), to_int32(y), to_int32(x)
-    wz, wy, wx = z - to_float32(iz), y - to_float32(iy), x - to_float32(ix)
-    offsets = iz * splat8(np.int32(stride_z)) + iy * splat8(np.int32(stride_y)) + ix
-    offsets = select(held, offsets, splat8(np.int32(0)))
-    a, b = gather_pairs(array, base, offsets)
-    c, d = gather_pairs(array, base + stride_y, offsets)
-    near = lerp(lerp(to_float32(a), to_float32(b), wx), lerp(to_float32(c), to_float32(d), wx), wy)
-    a, b = gather_pairs(array, base + stride_z, offsets)
-    c, d = gather_pairs(array, base + stride_z + stride_y, offsets)
-    far = lerp(lerp(to_float32(a), to_float32(b), wx), lerp(to_float32(c), to_float32(d), wx), wy)
+def place_run(
+    stride_z: int,
+    stride_y: int,
+    start: Any,
+    step: Any,
+    count: int,
+    scratch: NDArray[np.float32],
+    offsets: NDArray[np.int32],
+) -> None:
+    """Where the samples of a run lie: the offset of the voxel before each, and the fractions beyond it.
+
+    start, step : (z, y, x) float32, relative to the voxel from which offsets count; no sample lies before it
+    scratch : its rows 2, 3 and 4 take the fractions along z, y and x
+    """
+    size = scratch.shape[1]
+    for group in range(0, count, 8):
+        number = ramp8() + splat8(np.float32(group))
+        z = splat8(start[0]) + number * splat8(step[0])
+        y = splat8(start[1]) + number * splat8(step[1])
+        x = splat8(start[2]) + number * splat8(step[2])
+        iz, iy, ix = to_int32(z), to_int32(y), to_int32(x)
+        offset = iz * splat8(np.int32(stride_z)) + iy * splat8(np.int32(stride_y)) + ix
+        held = numbers8() < splat8(np.int32(count - group))
+        store(offsets, group, select(held, offset, splat8(np.int32(0))))
+        store(scratch, 2 * size + group, z - to_float32(iz))
+        store(scratch, 3 * size + group, y - to_float32(iy))
+        store(scratch, 4 * size + group, x - to_float32(ix))
+
+
+@kernel(inline=True, fastmath=_FAST)
+def bilinear8(array: NDArray[Any], base: int, stride_y: int, offset: Any, wy: Any, wx: Any) -> Any:
+    """Eight samples within one slice."""
+    a, b = gather_pairs(array, base, offset)
+    c, d = gather_pairs(array, base + stride_y, offset)
+    return lerp(lerp(to_float32(a), to_float32(b), wx), lerp(to_float32(c), to_float32(d), wx), wy)
+
+
+@kernel(inline=True, fastmath=_FAST)
+def linear8(
+    array: NDArray[Any],
+    base: int,
+    stride_z: int,
+    stride_y: int,
+    group: int,
+    scratch: NDArray[np.float32],
+    offsets: NDArray[np.int32],
+) -> Any:
+    """Eight samples whose places ``place_run`` noted."""
+    size = scratch.shape[1]
+    offset, wz = load8(offsets, group), load8(scratch, 2 * size + group)
+    wy, wx = load8(scratch, 3 * size + group), load8(scratch, 4 * size + group)
+    near = bilinear8(array, base, stride_y, offset, wy, wx)
+    far = bilinear8(array, base + stride_z, stride_y, offset, wy, wx)
     return lerp(near, far, wz)
 
 
 @kernel(inline=True)
-def combine8(value: Any, held: Any, place: int, combine: int, single: bool, scratch: NDArray[np.float32]) -> None:
+def combine_some(value: Any, held: Any, place: int, combine: int, whole: bool, scratch: NDArray[np.float32]) -> None:
     """Take eight samples, those that are ``held``, into the values from ``place`` on."""
     counts = scratch.shape[1] + place
-    if not single:
+    if not whole:
         held = held & (value == value)  # noqa: PLR0124  # Not a NaN.
     total = load8(scratch, place)
     if combine <= SUM:
@@ -254,6 +295,24 @@ def combine8(value: Any, held: Any, place: int, combine: int, single: bool, scra
     store(scratch, counts, load8(scratch, counts) + select(held, splat8(np.float32(1)), splat8(np.float32(0))))
 
 
+@kernel(inline=True)
+def combine8(value: Any, place: int, combine: int, whole: bool, scratch: NDArray[np.float32]) -> None:
+    """Take eight samples into the values from ``place`` on."""
+    if not whole:
+        combine_some(value, value == value, place, combine, whole, scratch)  # noqa: PLR0124  # Not a NaN.
+        return
+    counts = scratch.shape[1] + place
+    total = load8(scratch, place)
+    if combine <= SUM:
+        total = total + value
+    elif combine == MAXIMUM:
+        total = maximum(value, total)
+    else:
+        total = minimum(value, total)
+    store(scratch, place, total)
+    store(scratch, counts, load8(scratch, counts) + splat8(np.float32(1)))
+
+
 @kernel(fastmath=_FAST)
 def add_linear(
     array: NDArray[Any],
@@ -262,10 +321,11 @@ def add_linear(
     line: NDArray[np.float64],
     depth: int,
     combine: int,
-    single: bool,
+    whole: bool,
     block: int,
     width: int,
     scratch: NDArray[np.float32],
+    offsets: NDArray[np.int32],
 ) -> None:
     """Take the samples of one line at one depth into the values of one block, trilinear."""
     first, last = inside_columns(line, depth, extent, block, block + width)
@@ -280,28 +340,33 @@ def add_linear(
             break
         z, y, x = z0 + column * dz, y0 + column * dy, x0 + column * dx
         if is_inside(z, y, x, extent):
-            combine_lane(edge_linear(array, corner, extent, z, y, x), column - block, combine, single, scratch)
+            combine_lane(edge_linear(array, corner, extent, z, y, x), column - block, combine, whole, scratch)
     if begin >= end:
         return
     for column in range(end, last):
         z, y, x = z0 + column * dz, y0 + column * dy, x0 + column * dx
         if is_inside(z, y, x, extent):
-            combine_lane(edge_linear(array, corner, extent, z, y, x), column - block, combine, single, scratch)
+            combine_lane(edge_linear(array, corner, extent, z, y, x), column - block, combine, whole, scratch)
     if extent[0] == 1:
         z0, dz, stride_z = 0.0, 0.0, 0
     if extent[1] == 1:
         y0, dy, stride_y = 0.0, 0.0, 0
+    z, y, x = z0 + begin * dz, y0 + begin * dy, x0 + begin * dx
+    iz, iy = int(min(z, z0 + (end - 1) * dz)), int(min(y, y0 + (end - 1) * dy))
+    ix = int(min(x, x0 + (end - 1) * dx))
+    base = (iz - corner[0]) * stride_z + (iy - corner[1]) * stride_y + ix - corner[2]
+    start = (np.float32(z - iz), np.float32(y - iy), np.float32(x - ix))
     step = (np.float32(dz), np.float32(dy), np.float32(dx))
-    for column in range(begin, end, 8):
-        lanes = min(8, end - column)
-        z, y, x = z0 + column * dz, y0 + column * dy, x0 + column * dx
-        iz, iy = int(min(z, z + (lanes - 1) * dz)), int(min(y, y + (lanes - 1) * dy))
-        ix = int(min(x, x + (lanes - 1) * dx))
-        base = (iz - corner[0]) * stride_z + (iy - corner[1]) * stride_y + ix - corner[2]
-        held = numbers8() < splat8(np.int32(lanes))
-        start = (np.float32(z - iz), np.float32(y - iy), np.float32(x - ix))
-        value = linear8(array, base, stride_z, stride_y, start, step, held)
-        combine8(value, held, column - block, combine, single, scratch)
+    # All places first: a group's chain from place to value is long, and its parts overlap better one kind at a time.
+    place_run(stride_z, stride_y, start, step, end - begin, scratch, offsets)
+    full = (end - begin) // 8 * 8
+    for group in range(0, full, 8):
+        value = linear8(array, base, stride_z, stride_y, group, scratch, offsets)
+        combine8(value, begin + group - block, combine, whole, scratch)
+    if begin + full < end:
+        value = linear8(array, base, stride_z, stride_y, full, scratch, offsets)
+        held = numbers8() < splat8(np.int32(end - begin - full))
+        combine_some(value, held, begin + full - block, combine, whole, scratch)
 
 
 @kernel
@@ -315,46 +380,16 @@ def sample_linear_into(
     values: NDArray[np.float64],
     part: NDArray[np.int64],
     scratch: NDArray[np.float32],
+    offsets: NDArray[np.int32],
     out: NDArray[Any],
 ) -> None:
     """Sample along lines, trilinear: see the top of the module."""
+    whole = depths == 1 or values[6] == 0
     for block in range(part[2], part[3], BLOCK):
         width = min(BLOCK, part[3] - block)
         for number in range(part[0], part[1]):
             line = lines[number]
             clear_block(combine, scratch)
             for depth in range(depths):
-                add_linear(array, corner, extent, line, depth, combine, depths == 1, block, width, scratch)
-            finish_block(combine, values, scratch, width, out[number, block : block + width])
-
-
-@kernel
-def sample_nearest_into(
-    array: NDArray[Any],
-    corner: NDArray[np.int64],
-    extent: NDArray[np.int64],
-    lines: NDArray[np.float64],
-    depths: int,
-    combine: int,
-    values: NDArray[np.float64],
-    part: NDArray[np.int64],
-    scratch: NDArray[np.float32],
-    out: NDArray[Any],
-) -> None:
-    """Sample along lines, the nearest voxel (of two equally near, the later): see the top of the module."""
-    for block in range(part[2], part[3], BLOCK):
-        width = min(BLOCK, part[3] - block)
-        for number in range(part[0], part[1]):
-            line = lines[number]
-            clear_block(combine, scratch)
-            for depth in range(depths):
-                first, last = inside_columns(line, depth, extent, block, block + width)
-                for column in range(first, last):
-                    z = line[0, 0] + depth * line[2, 0] + column * line[1, 0]
-                    y = line[0, 1] + depth * line[2, 1] + column * line[1, 1]
-                    x = line[0, 2] + depth * line[2, 2] + column * line[1, 2]
-                    if is_inside(z, y, x, extent):
-                        iz, iy, ix = int(z + 0.5) - corner[0], int(y + 0.5) - corner[1], int(x + 0.5) - corner[2]
-                        value = np.float32(array[iz, iy, ix])
-                        combine_lane(value, column - block, combine, depths == 1, scratch)
+                add_linear(array, corner, extent, line, depth, combine, whole, block, width, scratch, offsets)
             finish_block(combine, values, scratch, width, out[number, block : block + width])

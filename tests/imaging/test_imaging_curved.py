@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from imaging.test_imaging_resampling import CountingSource, volume_of
@@ -19,8 +21,10 @@ def _helix(turns: float = 1.5, points: int = 60) -> NDArray[np.float64]:
     return np.stack([30 + 15 * np.cos(t), 30 + 15 * np.sin(t), 8 + 4 * t], axis=1)
 
 
-def _tube(points: NDArray[np.float64], radius: float = 3.0) -> NDArray[np.int16]:
-    """Bright within ``radius`` mm of the curve."""
+@functools.cache
+def _tube(radius: float = 3.0) -> NDArray[np.int16]:
+    """Bright within ``radius`` mm of the helix."""
+    points = _helix()
     grid = np.indices((60, 60, 60)).reshape(3, -1).T[:, ::-1].astype(float)
     line = center_line(points, step_mm=0.5).positions_lps
     near = np.full(len(grid), np.inf)
@@ -59,7 +63,7 @@ def test_a_plane_curve_keeps_its_normal() -> None:
 @pytest.mark.parametrize("angle", [0.0, 77.0])
 def test_a_straightened_tube_is_straight_and_of_even_width(angle: float) -> None:
     points = _helix()
-    volume = volume_of(_tube(points), AFFINE, rescale=Rescale.linear())
+    volume = volume_of(_tube(), AFFINE, rescale=Rescale.linear())
     image = volume.curved(points, width_mm=16.0, spacing_mm=0.5, angle_deg=angle)
     assert image.shape[1] == 32
     assert image.spacing_mm == (0.5, 0.5)
@@ -86,7 +90,7 @@ def test_a_stretched_section_keeps_lengths_and_direction() -> None:
     assert np.ptp(across, axis=0).max() == 0
     np.testing.assert_allclose(np.linalg.norm(np.diff(starts, axis=0), axis=1), 0.5, rtol=1e-2)
     np.testing.assert_allclose(np.abs((depth * across).sum(axis=1)), 0, atol=1e-9)
-    volume = volume_of(_tube(points), AFFINE, rescale=Rescale.linear())
+    volume = volume_of(_tube(), AFFINE, rescale=Rescale.linear())
     image = volume.curved(points, width_mm=40.0, spacing_mm=0.5, style="stretched")
     bright = image.array > 500
     middle = (bright * np.arange(80)).sum(axis=1) / np.maximum(1, bright.sum(axis=1))
@@ -96,7 +100,7 @@ def test_a_stretched_section_keeps_lengths_and_direction() -> None:
 
 def test_thickness_combines_across_the_section() -> None:
     points = _helix()
-    volume = volume_of(_tube(points), AFFINE, rescale=Rescale.linear())
+    volume = volume_of(_tube(), AFFINE, rescale=Rescale.linear())
     thin = volume.curved(points, width_mm=16.0, spacing_mm=0.5)
     thick = volume.curved(points, width_mm=16.0, spacing_mm=0.5, thickness_mm=4.0, combine="max")
     assert (thick.array >= thin.array - 1e-3).mean() > 0.99
@@ -104,7 +108,7 @@ def test_thickness_combines_across_the_section() -> None:
 
 def test_only_chunks_along_the_curve_are_read() -> None:
     points = _helix()
-    words = _tube(points)
+    words = _tube()
     source = CountingSource(words, (6, 6, 6))
     volume = volume_of(words, AFFINE, rescale=Rescale.linear(), source=source)
     image = volume.curved(points, width_mm=8.0, spacing_mm=0.5)

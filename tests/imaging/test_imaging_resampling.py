@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,15 @@ def test_a_stored_volume_is_regridded_in_slabs(interpolation: str, monkeypatch: 
     assert np.array_equal(found.array(), expected.array())
     if interpolation == "linear":
         assert max(box[0].stop - box[0].start for box in source.boxes) <= 8
+
+
+def test_many_plain_threads_at_once_get_the_same_plane() -> None:
+    words = _words((30, 60, 70))
+    volume = volume_of(words, oblique_affine(), source=CountingSource(words, CHUNK))
+    expected = volume.slab(thickness_mm=2.0)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: volume.slab(thickness_mm=2.0).array, range(24)))
+    assert all(np.array_equal(each, expected.array) for each in found)
 
 
 def test_what_cannot_be_sampled_says_why() -> None:

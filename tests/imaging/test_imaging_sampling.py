@@ -231,6 +231,23 @@ def test_the_spline_passes_through_every_voxel() -> None:
         np.testing.assert_allclose(found, array[number], atol=2e-4)
 
 
+@pytest.mark.parametrize("interpolation", arrays.INTERPOLATIONS)
+def test_short_axes_have_no_samples_free_of_borders(interpolation: str) -> None:
+    """Steps that hit the one place between both borders, in an array with NaN all around it."""
+    around = np.full((9, 9, 9), np.nan, np.float32)
+    for lengths in ((1, 3, 4), (3, 3, 3), (2, 2, 2), (3, 2, 4)):
+        inner = np.ascontiguousarray(around[: lengths[0], : lengths[1], : lengths[2]])
+        inner[...] = 5.0
+        source = _ready(inner, interpolation)
+        for step in ((0, 1, 0), (0, -1, 0), (0, 0, -1), (1, 0, 0)):
+            start = [length - 1 if each < 0 else 0 for length, each in zip(lengths, step, strict=True)]
+            lines = arrays.plane_lines(start, row_step=(0, 0, 0), column_step=step, rows=1)
+            found = arrays.sample_lines(
+                source, lines, lengths[int(np.argmax(np.abs(step)))], interpolation=interpolation
+            )
+            np.testing.assert_allclose(found, 5.0, rtol=1e-5)
+
+
 def test_no_lines_and_no_columns_are_no_error() -> None:
     array = _array()
     assert arrays.sample_lines(array, np.empty((0, 3, 3)), 5).shape == (0, 5)

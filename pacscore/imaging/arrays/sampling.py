@@ -18,7 +18,7 @@ from pacscore.errors import InputError
 from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
 from pacscore.imaging.arrays.taps import B_SPLINE, CATMULL_ROM, AxisTaps, check_interpolation
 from pacscore.kernels import regrid as grids
-from pacscore.kernels import sample_cubic
+from pacscore.kernels import sample_cubic, sample_nearest
 from pacscore.kernels import sample_lines as linear
 from pacscore.parallel import run_tiles
 
@@ -49,15 +49,16 @@ class Scale:
         if not (np.isfinite(self.slope) and np.isfinite(self.intercept)):
             raise InputError("Slope and intercept of sampled values must be finite.")
 
-    def for_result(self, dtype: np.dtype[Any]) -> NDArray[np.float64]:
-        """As kernels take it: integers are rounded and held within their dtype."""
+    def for_result(self, dtype: np.dtype[Any], sampled: np.dtype[Any]) -> NDArray[np.float64]:
+        """As kernels take it: integers are rounded and held within their dtype, and are never NaN."""
+        nan = float(sampled.kind == "f")
         if dtype.kind == "f":
-            return np.array([self.slope, self.intercept, self.background, -np.inf, np.inf, 0.0])
+            return np.array([self.slope, self.intercept, self.background, -np.inf, np.inf, 0.0, nan])
         ends = np.iinfo(dtype)
         if not np.isfinite(self.background):
             raise InputError(f"A background of {self.background} does not fit {dtype} values: give a number.")
         background = min(max(round(self.background), ends.min), ends.max)
-        return np.array([self.slope, self.intercept, background, ends.min, ends.max, 1.0])
+        return np.array([self.slope, self.intercept, background, ends.min, ends.max, 1.0, nan])
 
 
 def sampled_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -154,13 +155,13 @@ def sample_lines(
         raise InputError(f"Part {span} does not lie within {len(lines)} lines of {columns} columns, or begins between.")
     kernel, options = _kernel(interpolation)
     held = np.ascontiguousarray(lines, np.float64)
-    values = (scale or Scale()).for_result(target.dtype)
+    values = (scale or Scale()).for_result(target.dtype, ready.dtype)
     number = COMBINATIONS.index(combine)
 
     def fill(begin: int, end: int) -> None:
         tile = np.array([span[0] + begin, span[0] + end, span[2], span[3]], np.int64)
-        scratch = np.empty((2, linear.BLOCK + 8), np.float32)
-        kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, target)
+        scratch, offsets = np.zeros((5, linear.BLOCK + 8), np.float32), np.empty(linear.BLOCK + 8, np.int32)
+        kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, offsets, target)
 
     run_tiles(
         fill, span[1] - span[0], tile=max(8, _TILE_SAMPLES // max(1, (span[3] - span[2]) * depths)), threads=threads
@@ -193,7 +194,7 @@ def _check_place(
 
 def _kernel(interpolation: str) -> tuple[Any, tuple[Any, ...]]:
     if interpolation == "nearest":
-        return linear.sample_nearest_into, ()
+        return sample_nearest.sample_nearest_into, ()
     if interpolation == "linear":
         return linear.sample_linear_into, ()
     mirrored = interpolation == "bspline"
@@ -232,6 +233,7 @@ def regrid(
 
     Examples
     --------
+    >>> from pacscore.imaging.arrays import axis_taps
     >>> row = np.array([[[0, 10, 20, 30]]], np.int16)
     >>> one = axis_taps(1, start=0, step=1, count=1)
     >>> regrid(row, (one, one, axis_taps(4, start=0.5, step=2, count=2, smooth=False)))
@@ -246,7 +248,7 @@ def regrid(
     refuse_overlap(array, target)
     inside = np.array([axis.inside for axis in axes], np.int64)
     firsts, weights = _column_tables(axes[2])
-    values = (scale or Scale()).for_result(target.dtype)
+    values = (scale or Scale()).for_result(target.dtype, ready.dtype)
 
     def fill(begin: int, end: int) -> None:
         plane = np.empty(array.shape[1:], np.float32)
