@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import arrays, curved_planes, regridding, resampling
+from pacscore.imaging import arrays, curved_planes, projection, regridding, rendering, resampling
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
@@ -382,6 +382,9 @@ class Volume:
             derivation=(*self.derivation, derivation),
         )
 
+    project = projection.project
+    render = rendering.render
+    turntable = rendering.turntable
     reslice = resampling.reslice
     reslice_stack = resampling.reslice_stack
     slab = resampling.slab

@@ -15,6 +15,16 @@ from pacscore.imaging.arrays.intensity import (
     rescale,
     window,
 )
+from pacscore.imaging.arrays.projection import (
+    PROJECTION_KINDS,
+    check_kind,
+    finish_projection,
+    fold_axis,
+    neutral_projection,
+    project_axis,
+)
+from pacscore.imaging.arrays.rays import RayGrid, RayVolume, project_rays
+from pacscore.imaging.arrays.rendering import UNLIT, ClassificationTable, Lighting, render_rays
 from pacscore.imaging.arrays.sampling import (
     COMBINATIONS,
     Scale,
@@ -28,18 +38,31 @@ from pacscore.imaging.arrays.taps import INTERPOLATIONS, AxisTaps, axis_taps, ch
 __all__ = [
     "COMBINATIONS",
     "INTERPOLATIONS",
+    "PROJECTION_KINDS",
+    "UNLIT",
     "VOI_FUNCTIONS",
     "AxisTaps",
+    "ClassificationTable",
+    "Lighting",
+    "RayGrid",
+    "RayVolume",
     "Scale",
     "axis_taps",
     "check_interpolation",
+    "check_kind",
     "check_window",
+    "finish_projection",
+    "fold_axis",
     "look_up",
     "mask_stored",
+    "neutral_projection",
     "output_array",
     "percentile_limits",
     "plane_lines",
+    "project_axis",
+    "project_rays",
     "regrid",
+    "render_rays",
     "rescale",
     "sample_lines",
     "spline_coefficients",
