@@ -173,10 +173,10 @@ def _with_compiled_globals(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class Foreign:
-    """A C function that kernels call by name, looked up when the first kernel using it is compiled.
+    """What kernels call by name but is no kernel: made when the first kernel using it is compiled.
 
-    ``load`` returns what stands in the kernel's place: a ``numba.types.ExternalFunction``, or with the compiler off
-    a ctypes function.
+    ``load`` returns what stands in the kernel's place. A C function: a ``numba.types.ExternalFunction``, or with the
+    compiler off a ctypes function. A vector operation: a Numba intrinsic, or its scalar twin.
     """
 
     def __init__(self, load: Callable[[], Any]) -> None:
