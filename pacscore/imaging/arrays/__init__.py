@@ -6,6 +6,9 @@ caller's own are never changed, save an explicit ``out``.
 """
 
 from pacscore.imaging.arrays.checks import output_array
+from pacscore.imaging.arrays.contrast import amplify_detail, clahe, equalize, gamma, match_histogram
+from pacscore.imaging.arrays.denoise import bilateral, nlm
+from pacscore.imaging.arrays.filters import box, gaussian, laplacian, sobel, unsharp
 from pacscore.imaging.arrays.intensity import (
     VOI_FUNCTIONS,
     check_window,
@@ -15,14 +18,31 @@ from pacscore.imaging.arrays.intensity import (
     rescale,
     window,
 )
+from pacscore.imaging.arrays.ranks import median, rank
+from pacscore.imaging.arrays.watching import Watch
 
 __all__ = [
     "VOI_FUNCTIONS",
+    "Watch",
+    "amplify_detail",
+    "bilateral",
+    "box",
     "check_window",
+    "clahe",
+    "equalize",
+    "gamma",
+    "gaussian",
+    "laplacian",
     "look_up",
     "mask_stored",
+    "match_histogram",
+    "median",
+    "nlm",
     "output_array",
     "percentile_limits",
+    "rank",
     "rescale",
+    "sobel",
+    "unsharp",
     "window",
 ]
