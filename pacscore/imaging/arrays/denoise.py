@@ -79,8 +79,7 @@ def bilateral(
         return target
     result = target.reshape(stack.shape)
     scale = math.sqrt(_LOG2_E / 2) / sigma_value
-    padded = _mirrored(stack, reaches)
-    padded *= np.float32(scale)
+    padded = _mirrored(stack, reaches, scale)
     offsets, exponents = _neighbours(reaches, sigmas, padded.shape)
     columns = -(-stack.shape[2] // kernels.LANES) * kernels.LANES
     is_whole = target.dtype.kind != "f"
@@ -190,12 +189,15 @@ def _whole(value: PerAxis, ndim: int, name: str, *, least: int, most: int, plane
     return [int(each) for each in numbers]
 
 
-def _mirrored(stack: NDArray[Any], reaches: list[int]) -> NDArray[np.float32]:
-    """The stack as float32 with its mirror image around, and columns to spare for whole vectors."""
+def _mirrored(stack: NDArray[Any], reaches: list[int], scale: float = 1.0) -> NDArray[np.float32]:
+    """The stack as float32, scaled, with its mirror image around, and columns to spare for whole vectors."""
     sides = [(reach, reach) for reach in reaches]
     slices, rows, columns = (length + 2 * reach for length, reach in zip(stack.shape, reaches, strict=True))
-    padded = np.zeros((slices, rows, columns + _SPARE), np.float32)
-    padded[:, :, :columns] = np.pad(stack, sides, mode="reflect")
+    padded = np.empty((slices, rows, columns + _SPARE), np.float32)
+    np.multiply(
+        np.pad(stack, sides, mode="reflect"), np.float32(scale), out=padded[:, :, :columns], casting="same_kind"
+    )
+    padded[:, :, columns:] = 0
     return padded
 
 
