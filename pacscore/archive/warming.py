@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pacscore.archive.report import Reported
+from pacscore.imaging.enhancement_warming import WARM_CALLS
 from pacscore.kernels._compile import cache_folder
 
 
@@ -35,5 +36,7 @@ def warm_kernels() -> WarmReport:
             for view in VIEWS:
                 render_series(archive, row["SeriesInstanceUID"], Path(folder) / "picture.png", view=view)
         archive.verify()
+    for _, warm in WARM_CALLS:
+        warm()
     kept = cache_folder()
     return WarmReport(len(list(kept.glob("*.nbi"))), time.perf_counter() - start, str(kept))
