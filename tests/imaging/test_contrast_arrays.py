@@ -14,7 +14,7 @@ from reference import contrast as reference
 from pacscore.errors import CancelledError, InputError
 from pacscore.imaging import arrays
 from pacscore.imaging.arrays.watching import Watch
-from pacscore.kernels import contrast as kernels
+from pacscore.kernels import laplacian_pyramid as kernels
 
 FEW = settings(deadline=None, max_examples=25)
 

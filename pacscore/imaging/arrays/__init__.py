@@ -6,8 +6,9 @@ caller's own are never changed, save an explicit ``out``.
 """
 
 from pacscore.imaging.arrays.checks import output_array
-from pacscore.imaging.arrays.contrast import amplify_detail, clahe, equalize, gamma, match_histogram
+from pacscore.imaging.arrays.contrast import clahe, equalize, gamma, match_histogram
 from pacscore.imaging.arrays.denoise import bilateral, nlm
+from pacscore.imaging.arrays.detail import amplify_detail
 from pacscore.imaging.arrays.filters import box, gaussian, laplacian, sobel, unsharp
 from pacscore.imaging.arrays.intensity import (
     VOI_FUNCTIONS,

@@ -1,4 +1,4 @@
-"""Contrast of planes and stacks: equalisation, matching, CLAHE, gamma, and detail of many sizes."""
+"""Contrast of arrays: histogram equalisation and matching, CLAHE, gamma."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
+from pacscore.imaging.arrays.stacks import finite_limits, numbers_of
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import contrast as kernels
 
 _CHUNK = 1 << 18
-_SHORT_MIN = 4
-"""A pyramid ends before an image has fewer rows or columns."""
 
 
 def equalize(
@@ -52,8 +51,8 @@ def equalize(
     >>> equalize(np.array([0, 1, 1, 100], np.int16), low=0, high=255)
     array([  0., 170., 170., 255.], dtype=float32)
     """
-    source = _numbers(values)
-    smallest, largest = _limits(source)
+    source = numbers_of(values)
+    smallest, largest = finite_limits(source)
     start = smallest if low is None else low
     end = largest if high is None else high
     if not (math.isfinite(start) and math.isfinite(end) and end >= start and bins >= 2):
@@ -94,11 +93,11 @@ def match_histogram(values: NDArray[Any], reference: NDArray[Any]) -> NDArray[np
     >>> match_histogram(np.array([1, 2, 3, 4], np.int16), np.array([10, 20, 30, 40], np.int16))
     array([10., 20., 30., 40.], dtype=float32)
     """
-    source, model = _numbers(values), _numbers(reference)
+    source, model = numbers_of(values), numbers_of(reference)
     shares, tables = [], []
     places: NDArray[np.int32] = np.empty(0, np.int32)
     for numbers in (model, source):
-        smallest, largest = _limits(numbers)
+        smallest, largest = finite_limits(numbers)
         places, step = _binned(numbers, smallest, largest, 65536)
         counts = _counts(places, step)
         tables.append((smallest + (largest - smallest) * np.arange(step) / max(step - 1, 1), counts > 0))
@@ -235,8 +234,8 @@ def gamma(
     >>> gamma(np.array([0, 25, 100], np.int16), 0.5)
     array([  0.,  50., 100.], dtype=float32)
     """
-    source = np.ascontiguousarray(_numbers(values), np.float32)
-    smallest, largest = _limits(source) if low is None or high is None else (low, high)
+    source = np.ascontiguousarray(numbers_of(values), np.float32)
+    smallest, largest = finite_limits(source) if low is None or high is None else (low, high)
     start = smallest if low is None else float(low)
     end = largest if high is None else float(high)
     if not (math.isfinite(exponent) and exponent > 0 and math.isfinite(start) and math.isfinite(end) and end >= start):
@@ -253,134 +252,14 @@ def gamma(
     return target
 
 
-def amplify_detail(
-    image: NDArray[Any],
-    *,
-    exponent: float = 0.7,
-    core: float = 0.01,
-    base: float = 1.0,
-    levels: int | None = None,
-    watch: Watch = UNWATCHED,
-) -> NDArray[np.float32]:
-    """Multi-scale contrast enhancement of a radiograph: raise faint detail of every size, hold back strong detail.
-
-    Parameters
-    ----------
-    image : NDArray
-        ``(rows, columns)``, integers or floats, finite.
-    exponent : float
-        0 < exponent <= 1: detail becomes its power, relative to the strongest; 1 changes nothing.
-    core : float
-        Share of the strongest detail, 0 < core <= 1, below which the gain no longer grows, so that noise does not.
-    base : float
-        Factor on what remains beneath the levels, the broad brightness: below 1 narrows the latitude.
-    levels : int, optional
-        How many sizes of detail, each twice the last; by default as many as the image has.
-    watch : Watch
-        Progress, cancelling, threads.
-
-    Returns
-    -------
-    NDArray of float32
-        Shape of ``image``, in its unit, around the same mean brightness.
-
-    Raises
-    ------
-    InputError
-        The array or a number is not as described.
-    CancelledError
-        ``watch`` says so.
-
-    Notes
-    -----
-    Vuylsteke and Schoeters, Multiscale image contrast amplification (MUSICA), Proc. SPIE 2167 (1994) 551, on the
-    Laplacian pyramid of Burt and Adelson (1983). Beyond the border the nearest value counts.
-
-    Examples
-    --------
-    >>> ramp = np.add.outer(np.arange(16.0), np.arange(16.0))
-    >>> bool(np.allclose(amplify_detail(ramp, exponent=1.0), ramp, atol=1e-4))
-    True
-    """
-    source = _numbers(image)
-    if source.ndim != 2 or not (0 < exponent <= 1 and 0 < core <= 1 and math.isfinite(base)):
-        raise InputError(
-            "Detail of (rows, columns) is amplified with exponent and core above 0 and up to 1: not "
-            f"{source.shape}, {exponent} and {core}."
-        )
-    if levels is not None and levels < 1:
-        raise InputError(f"A pyramid has at least one level, not {levels}.", found=levels)
-    details = [source.astype(np.float32)]
-    if not source.size:
-        return details[0]
-    _limits(source, allow_nan=False)
-    while min(details[-1].shape) >= 2 * _SHORT_MIN and (levels is None or len(details) <= levels):
-        details.append(_halved(details[-1], watch))
-        _doubled(details[-1], -1.0, details[-2], watch)
-    strongest = [float(max(detail.max(), -detail.min())) for detail in details[:-1]]
-    limit = max(strongest, default=0.0)
-    if limit > 0:
-        for detail in details[:-1]:
-            _amplified(detail, limit, exponent, core, watch)
-    remainder = details.pop()
-    mean = remainder.mean(dtype=np.float64)
-    remainder[...] = mean + base * (remainder - mean)
-    while details:
-        finer = details.pop()
-        _doubled(remainder, 1.0, finer, watch)
-        remainder = finer
-    return remainder
-
-
-def _halved(image: NDArray[np.float32], watch: Watch) -> NDArray[np.float32]:
-    rows, columns = image.shape
-    out = np.empty((-(-rows // 2), -(-columns // 2)), np.float32)
-
-    def halve(start: int, stop: int) -> None:
-        kernels.halve_into(image, np.empty(columns, np.float32), out, start, stop)
-
-    watch.run("detail", halve, out.shape[0], tile=64)
-    return out
-
-
-def _doubled(coarse: NDArray[np.float32], sign: float, image: NDArray[np.float32], watch: Watch) -> None:
-    def double(start: int, stop: int) -> None:
-        kernels.double_into(coarse, sign, np.empty(coarse.shape[1], np.float32), image, start, stop)
-
-    watch.run("detail", double, image.shape[0], tile=128)
-
-
-def _amplified(detail: NDArray[np.float32], limit: float, exponent: float, core: float, watch: Watch) -> None:
-    flat = detail.reshape(-1)
-
-    def amplify(start: int, stop: int) -> None:
-        kernels.amplify_detail_into(flat[start:stop], limit, exponent, core * limit, 1.0)
-
-    watch.run("detail", amplify, flat.size, tile=_CHUNK // 4)
-
-
-def _numbers(values: NDArray[Any]) -> NDArray[Any]:
-    if values.dtype.kind not in "iuf":
-        raise InputError(f"Contrast is changed of integers or floats, not of {values.dtype}.", found=str(values.dtype))
-    return native(values)
-
-
-def _limits(values: NDArray[Any], *, allow_nan: bool = True) -> tuple[float, float]:
-    low, high = (float(np.nanmin(values)), float(np.nanmax(values))) if _has_number(values) else (math.nan, math.nan)
-    if not (math.isfinite(low) and math.isfinite(high)) or (not allow_nan and bool(np.isnan(values).any())):
-        raise InputError("The values must hold a finite number and no infinity. Replace what is not finite first.")
-    return low, high
-
-
-def _has_number(values: NDArray[Any]) -> bool:
-    return bool(values.size) and (values.dtype.kind != "f" or not bool(np.isnan(values).all()))
-
-
 def _binned(values: NDArray[Any], low: float, high: float, bins: int) -> tuple[NDArray[np.int32], int]:
     """The bin of each value, flat, and how many bins there are: one each for integers of a range that is not wider."""
     flat = values.reshape(-1)
     if values.dtype.kind in "iu" and high - low < bins:
-        return (flat.astype(np.int64) - int(low)).astype(np.int32), int(high - low) + 1
+        # Differences fit into 32 bits, whatever the values; only uint32 does not convert to them.
+        wide = np.int64 if values.dtype.itemsize > 4 or values.dtype == np.uint32 else np.int32
+        places: NDArray[np.int32] = np.subtract(flat, wide(low), dtype=wide).astype(np.int32, copy=False)
+        return places, int(high - low) + 1
     scale = (bins - 1) / (high - low) if high > low else 0.0
     placed = np.nan_to_num((flat.astype(np.float64) - low) * scale + 0.5, nan=-1.0)
     return np.floor(placed).astype(np.int32), bins

@@ -62,6 +62,37 @@ def average_output(values: NDArray[Any], out: NDArray[Any] | None) -> NDArray[An
     return target
 
 
+def numbers_of(values: NDArray[Any]) -> NDArray[Any]:
+    """``values`` of any shape, native, C order.
+
+    Raises
+    ------
+    InputError
+        They are no integers or floats.
+    """
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"Contrast is changed of integers or floats, not of {values.dtype}.", found=str(values.dtype))
+    return native(values)
+
+
+def finite_limits(values: NDArray[Any], *, allow_nan: bool = True) -> tuple[float, float]:
+    """Smallest and largest value, NaN left out.
+
+    Raises
+    ------
+    InputError
+        There is no finite number, or an infinite one; or NaN where that is not allowed.
+    """
+    low, high = (float(np.nanmin(values)), float(np.nanmax(values))) if _has_number(values) else (math.nan, math.nan)
+    if not (math.isfinite(low) and math.isfinite(high)) or (not allow_nan and bool(np.isnan(values).any())):
+        raise InputError("The values must hold a finite number and no infinity. Replace what is not finite first.")
+    return low, high
+
+
+def _has_number(values: NDArray[Any]) -> bool:
+    return bool(values.size) and (values.dtype.kind != "f" or not bool(np.isnan(values).all()))
+
+
 def per_axis(value: PerAxis, ndim: int, name: str, *, at_least: float, plane: float) -> tuple[float, float, float]:
     """Three finite numbers, for slices, rows and columns.
 
