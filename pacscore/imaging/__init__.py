@@ -7,6 +7,7 @@ on plain arrays.
 
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, StackAttributes, read_attributes
 from pacscore.imaging.image import Image
+from pacscore.imaging.pipeline import Pipeline
 from pacscore.imaging.sheets import contact_sheet, slice_sheet, three_planes
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, InterleavedSource, PartOfSource
 from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, Window
@@ -21,6 +22,7 @@ __all__ = [
     "InterleavedSource",
     "LookupTable",
     "PartOfSource",
+    "Pipeline",
     "Presentation",
     "Rescale",
     "StackAttributes",

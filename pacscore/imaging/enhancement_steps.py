@@ -8,8 +8,8 @@ axis, so that unequal spacing is respected. ``planar`` takes each slice by itsel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
@@ -267,11 +267,13 @@ class Clahe:
         whole = values.dtype.kind in "iu" and high - low < 1 << 16
         levels = max(int(high - low) + 1, 2) if whole else _CLAHE_STEPS
         step = 1.0 if whole else (high - low) / (levels - 1) or 1.0
-        planes = values.reshape(-1, *values.shape[-2:])
-        for plane, target in zip(planes, result.reshape(planes.shape), strict=True):
+
+        def equalized(plane: Values, inner: Watch) -> Values:
             words = np.rint((plane.astype(np.float64) - low) / step).astype(np.uint16)
             tiles = (min(self.tiles, plane.shape[0]), min(self.tiles, plane.shape[1]))
-            target[...] = arrays.clahe(words, clip=self.clip, tiles=tiles, levels=levels, watch=watch)
+            return arrays.clahe(words, clip=self.clip, tiles=tiles, levels=levels, watch=inner)
+
+        _plane_by_plane(values, result, equalized, "CLAHE", watch)
         result *= np.float32(step)
         result += np.float32(low)
         return result
@@ -311,11 +313,11 @@ class Detail:
     def filtered(self, values: Values, spacing_mm: Spacing, watch: Watch) -> Values:
         """As float32."""
         result = np.empty(values.shape, np.float32)
-        planes = values.reshape(-1, *values.shape[-2:]) if values.size else values[:0]
-        for plane, target in zip(planes, result.reshape(planes.shape), strict=True):
-            target[...] = arrays.amplify_detail(
-                plane, exponent=self.exponent, core=self.core, base=self.base, watch=watch
-            )
+
+        def amplified(plane: Values, inner: Watch) -> Values:
+            return arrays.amplify_detail(plane, exponent=self.exponent, core=self.core, base=self.base, watch=inner)
+
+        _plane_by_plane(values, result, amplified, "detail", watch)
         return result
 
     def words(self) -> str:
@@ -341,6 +343,20 @@ STEPS: Mapping[str, type[Any]] = MappingProxyType(
     }
 )
 """The steps that a name and plain parameters describe."""
+
+
+def _plane_by_plane(
+    values: Values, out: Values, function: Callable[[Values, Watch], Values], phase: str, watch: Watch
+) -> None:
+    """Fill ``out`` plane by plane; each plane has all threads, and progress counts planes."""
+    if not values.size:
+        return
+    planes = values.reshape(-1, *values.shape[-2:])
+    inner = replace(watch, progress=None)
+    for number, (plane, target) in enumerate(zip(planes, out.reshape(planes.shape), strict=True), 1):
+        target[...] = function(plane, inner)
+        if watch.progress is not None:
+            watch.progress(phase, number, len(planes))
 
 
 def _planar(planar: bool) -> str:

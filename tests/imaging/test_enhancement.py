@@ -134,14 +134,16 @@ def test_a_histogram_is_matched_to_another_volumes():
     np.testing.assert_allclose(np.median(result.modality()), np.median(model.modality()), atol=30)
 
 
-def test_progress_is_told_and_cancelling_stops():
+@pytest.mark.parametrize("name", ["median", "clahe", "detail"])
+def test_progress_is_told_and_cancelling_stops(name):
     heard = []
-    volume().enhance("median", progress=lambda *words: heard.append(words))
-    assert heard[-1] == ("median", 6, 6)
+    volume().enhance(name, progress=lambda *words: heard.append(words))
+    assert [done for _, done, _ in heard] == [1, 2, 3, 4, 5, 6]
+    assert heard[-1][2] == 6
     stop = threading.Event()
     stop.set()
     with pytest.raises(CancelledError):
-        volume().enhance("nlm", strength=20.0, cancel=stop)
+        volume().enhance(name, cancel=stop)
 
 
 @pytest.mark.parametrize(

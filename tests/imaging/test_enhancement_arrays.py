@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -235,6 +237,24 @@ def test_results_do_not_depend_on_the_number_of_threads_nor_on_the_layout(name):
     layouts = [values.astype(">i2"), np.repeat(values, 2, axis=2)[:, :, ::2], np.asfortranarray(values), locked]
     for other in [values, *layouts]:
         np.testing.assert_array_equal(CALLS[name](other, Watch(threads=3)), wanted)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_many_plain_threads_at_once_get_what_one_gets(name):
+    values = [made((3, 40, 60), np.int16, seed) for seed in range(6)]
+    wanted = [CALLS[name](each, Watch(threads=1)) for each in values]
+    with ThreadPoolExecutor(6) as threads:
+        for found, right in zip(threads.map(lambda each: CALLS[name](each, Watch()), values), wanted, strict=True):
+            np.testing.assert_array_equal(found, right)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_of_both_kinds_get_what_one_process_gets(method):
+    values = made((3, 40, 60), np.int16)
+    wanted = arrays.median(values)
+    with multiprocessing.get_context(method).Pool(2) as workers:
+        for found in workers.map(arrays.median, [values] * 3):
+            np.testing.assert_array_equal(found, wanted)
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -11,6 +11,7 @@ import pytest
 from test_enhancement import volume
 
 from pacscore.errors import CancelledError, GeometryError, InputError
+from pacscore.imaging.enhancement_steps import STEPS as ENHANCEMENTS
 from pacscore.imaging.pipeline import STEPS, Pipeline, Step
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
@@ -100,3 +101,12 @@ def test_every_example_runs(path: Path):
     pipeline = Pipeline.read(path)
     result = pipeline.apply(volume((2, 40, 48)))
     assert len(result.derivation) == len(pipeline.steps)
+
+
+def test_the_documentation_names_every_step_and_parameter_of_enhancement():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "pipelines.md").read_text("utf-8")
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    for name, kind in ENHANCEMENTS.items():
+        assert name in rows, f"docs/pipelines.md does not name {name}"
+        for field in fields(kind):
+            assert f"`{field.name}`" in rows[name], f"{name} has {field.name}, which docs/pipelines.md does not say"
