@@ -1,4 +1,4 @@
-"""After warming, no step of enhancement compiles anything, for the kinds of values that volumes have."""
+"""After warming, no step of enhancement compiles anything, for the kinds of values that volumes have, read-only too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 CHECK = """
-import sys
+import itertools, sys
 from pathlib import Path
 import numpy as np
 from pacscore.kernels._compile import use_cache_folder
@@ -26,7 +26,9 @@ class Listener(event.Listener):
 event.register("numba:compile", Listener())
 for dtype in (np.int16, np.float32):
     values = np.random.default_rng(0).integers(0, 900, (4, 30, 40)).astype(dtype)
-    for name, kind in enhancement_warming.STEPS.items():
+    locked = values.copy()
+    locked.flags.writeable = False
+    for (name, kind), values in itertools.product(enhancement_warming.STEPS.items(), (values, locked)):
         kind(**enhancement_warming._NEEDED.get(name, {})).filtered(values, (3.0, 1.0, 1.0), Watch())
 print(*compiled)
 """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
-from pacscore.imaging.arrays.stacks import finite_limits, numbers_of
+from pacscore.imaging.arrays.stacks import finite_limits, numbers_of, read_only
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import contrast as kernels
 
@@ -164,7 +164,7 @@ def clahe(
         raise InputError(f"CLAHE takes (rows, columns) of uint8 or uint16: this is {image.dtype} {image.shape}.")
     if not (1 <= down <= 64 and 1 <= across <= 64 and clip >= 0 and math.isfinite(clip)):
         raise InputError(f"CLAHE takes 1 to 64 regions each way and a clip of 0 or more: not {tiles} and {clip}.")
-    source = native(image)
+    source = read_only(native(image))
     target = output_array(out, source.shape, source.dtype)
     refuse_overlap(source, target)
     if not source.size:
@@ -173,7 +173,7 @@ def clahe(
     count = steps if levels is None else levels
     if not max(2, high + 1) <= count <= steps:
         raise InputError(f"Values up to {high} need {high + 1} to {steps} levels, and 2 or more: not {count}.")
-    extended = _divided(source, down, across)
+    extended = read_only(_divided(source, down, across))
     rows, columns = extended.shape[0] // down, extended.shape[1] // across
     limit = max(int(clip * (rows * columns) / count), 1) if clip > 0 else 0
     tables = np.empty((down, across, high - low + 1), source.dtype)
@@ -234,7 +234,7 @@ def gamma(
     >>> gamma(np.array([0, 25, 100], np.int16), 0.5)
     array([  0.,  50., 100.], dtype=float32)
     """
-    source = np.ascontiguousarray(numbers_of(values), np.float32)
+    source = read_only(np.ascontiguousarray(numbers_of(values), np.float32))
     smallest, largest = finite_limits(source) if low is None or high is None else (low, high)
     start = smallest if low is None else float(low)
     end = largest if high is None else float(high)
@@ -267,7 +267,8 @@ def _binned(values: NDArray[Any], low: float, high: float, bins: int) -> tuple[N
 
 def _counts(places: NDArray[np.int32], bins: int) -> NDArray[np.int64]:
     counts = np.zeros((2, bins), np.int64)
-    kernels.count_values_into(places if not places.size or places.min() >= 0 else places[places >= 0], 0, counts)
+    valid = places if not places.size or places.min() >= 0 else places[places >= 0]
+    kernels.count_values_into(read_only(valid), 0, counts)
     total: NDArray[np.int64] = counts.sum(axis=0)
     return total
 

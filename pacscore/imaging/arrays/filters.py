@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.stacks import PerAxis, float_output, float_stack, per_axis, stack_of, widened, window_size
+from pacscore.imaging.arrays.stacks import (
+    PerAxis,
+    float_output,
+    float_stack,
+    per_axis,
+    read_only,
+    stack_of,
+    widened,
+    window_size,
+)
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import contrast as pointwise
 from pacscore.kernels import edges, smooth
@@ -265,8 +274,9 @@ def _weigh(
         return target
     if stack.dtype != np.int16:  # CT stays as it is: half the memory to read.
         stack = np.ascontiguousarray(stack, np.float32)
-    wide = widened(stack, smooth.LANES)
-    result = target.reshape(stack.shape) if wide is stack else np.empty(wide.shape, np.float32)
+    wide = read_only(widened(stack, smooth.LANES))
+    is_whole = wide.shape == stack.shape
+    result = target.reshape(stack.shape) if is_whole else np.empty(wide.shape, np.float32)
     along_slices, along_rows, along_columns = (np.pad(each, 3).astype(np.float32) for each in weights)
     taps = [each.size for each in weights]
     width = -(-wide.shape[2] // smooth.LANES) * smooth.LANES
@@ -282,6 +292,6 @@ def _weigh(
         )  # fmt: skip
 
     watch.run("smoothing", weigh, wide.shape[1], tile=strip)
-    if wide is not stack:
+    if not is_whole:
         np.copyto(target.reshape(stack.shape), result[:, :, : stack.shape[2]])
     return target

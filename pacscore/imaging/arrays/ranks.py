@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError, UnsupportedError
 from pacscore.imaging.arrays.checks import output_array, refuse_overlap
-from pacscore.imaging.arrays.stacks import PerAxis, stack_of, widened, window_size
+from pacscore.imaging.arrays.stacks import PerAxis, read_only, stack_of, widened, window_size
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import median as networks
 from pacscore.kernels import rank as halving
@@ -124,7 +124,7 @@ def _ordered(stack: NDArray[Any]) -> tuple[NDArray[Any], Callable[[NDArray[Any]]
     if dtype.kind == "f":
         words = np.ascontiguousarray(stack, np.float32).view(np.int32)
         ordered = np.empty_like(words)
-        halving.order_floats_into(words.reshape(-1), ordered.reshape(-1))
+        halving.order_floats_into(read_only(words.reshape(-1)), ordered.reshape(-1))
 
         def to_floats(found: NDArray[Any]) -> NDArray[Any]:
             halving.restore_floats_into(found.reshape(-1))
@@ -142,8 +142,9 @@ def _ordered(stack: NDArray[Any]) -> tuple[NDArray[Any], Callable[[NDArray[Any]]
 
 
 def _median_by_networks(stack: NDArray[Any], out: NDArray[Any], size: int, plane_reach: int, watch: Watch) -> None:
-    wide = widened(stack, _LANES)
-    result = out if wide is stack else np.empty_like(wide)
+    wide = read_only(widened(stack, _LANES))
+    is_whole = wide.shape == stack.shape
+    result = out if is_whole else np.empty(wide.shape, wide.dtype)
     width, line = networks.WIDTH, networks.LINE
 
     def scratch(*lengths: int) -> list[NDArray[Any]]:
@@ -158,14 +159,14 @@ def _median_by_networks(stack: NDArray[Any], out: NDArray[Any], size: int, plane
             networks.median5_into(wide, plane_reach, *buffers, result, start, stop)
 
     watch.run("median", filter_slices, stack.shape[0])
-    if wide is not stack:
+    if not is_whole:
         np.copyto(out, result[:, :, : stack.shape[2]])
 
 
 def _rank_by_halving(
     stack: NDArray[Any], out: NDArray[Any], sizes: tuple[int, int, int], place: int, watch: Watch
 ) -> None:
-    columns = stack.shape[2]
+    columns, source = stack.shape[2], read_only(stack)
     reach = np.array([size // 2 for size in sizes], np.int64)
     low, high = int(stack.min()), int(stack.max())
 
@@ -173,6 +174,6 @@ def _rank_by_halving(
         window = np.empty((sizes[0] * sizes[1], columns + sizes[2] - 1), stack.dtype)
         least, most, middle = (np.empty(columns, stack.dtype) for _ in range(3))
         counts = np.empty(columns, np.int32)
-        halving.rank_rows_into(stack, reach, place, low, high, window, least, most, middle, counts, out, start, stop)
+        halving.rank_rows_into(source, reach, place, low, high, window, least, most, middle, counts, out, start, stop)
 
     watch.run("ranks", filter_rows, stack.shape[0] * stack.shape[1], tile=32)

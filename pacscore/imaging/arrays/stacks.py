@@ -36,9 +36,16 @@ def stack_of(values: NDArray[Any]) -> NDArray[Any]:
     return ready if values.ndim == 3 else ready[None]
 
 
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """``array`` as kernels get their input: whether it can be written to would be a type of its own to compile for."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def float_stack(values: NDArray[Any]) -> NDArray[np.float32]:
-    """``stack_of`` as float32."""
-    return np.ascontiguousarray(stack_of(values), np.float32)
+    """``stack_of`` as float32, read-only."""
+    return read_only(np.ascontiguousarray(stack_of(values), np.float32))
 
 
 def float_output(values: NDArray[Any], out: NDArray[Any] | None) -> NDArray[np.float32]:
