@@ -10,7 +10,22 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pacscore.cli import create, demo, export, find, ingest, rebuild, render, reseal, seal, show, stats, verify, warm
+from pacscore.cli import (
+    create,
+    demo,
+    export,
+    find,
+    ingest,
+    process,
+    rebuild,
+    render,
+    reseal,
+    seal,
+    show,
+    stats,
+    verify,
+    warm,
+)
 from pacscore.errors import ErrorCode, PacscoreError
 from pacscore.version import __version__
 
@@ -45,7 +60,7 @@ def _options(
     pass
 
 
-for module in (demo, create, ingest, seal, find, show, render, export, verify, stats, reseal, rebuild, warm):
+for module in (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
         module.run
     )

@@ -8,6 +8,7 @@ ready to be seen from any side. ``arrays`` holds the same steps on plain arrays.
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, StackAttributes, read_attributes
 from pacscore.imaging.curved_planes import CenterLine, center_line
 from pacscore.imaging.image import Image
+from pacscore.imaging.pipeline import Pipeline
 from pacscore.imaging.rendering import save_turntable
 from pacscore.imaging.scene import Scene
 from pacscore.imaging.sheets import contact_sheet, slice_sheet, three_planes
@@ -30,6 +31,7 @@ __all__ = [
     "InterleavedSource",
     "LookupTable",
     "PartOfSource",
+    "Pipeline",
     "Presentation",
     "Rescale",
     "Scene",

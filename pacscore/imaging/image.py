@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging import arrays, image_moves
+from pacscore.imaging import arrays, enhancement, image_moves
 from pacscore.imaging.anatomy import reading_order
 from pacscore.imaging.values import MONOCHROME, Window
 
@@ -220,6 +220,8 @@ class Image:
             picture.save(path, "PNG")
         else:
             picture.save(path, "JPEG", quality=92, subsampling=0)
+
+    enhance = enhancement.enhance_image
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

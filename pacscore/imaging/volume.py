@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import arrays, curved_planes, projection, regridding, rendering, resampling
+from pacscore.imaging import arrays, curved_planes, enhancement, projection, regridding, rendering, resampling
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
@@ -392,6 +392,7 @@ class Volume:
     resample = regridding.resample
     rectified = regridding.rectified
     pyramid = regridding.pyramid
+    enhance = enhancement.enhance
 
     def _refuse_axes(self) -> None:
         if self.axes:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pacscore.imaging import arrays, sampling_warming
+from pacscore.imaging import arrays, enhancement_warming, sampling_warming
 
 
 def _axis_projections() -> None:
@@ -43,5 +43,6 @@ WARM_CALLS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("projections along rays", _ray_projections),
     ("volume rendering", _renderings),
     *sampling_warming.WARM_CALLS,
+    *enhancement_warming.WARM_CALLS,
 )
 """Name for people, and the function that calls every kernel of the family once with each kind of array."""

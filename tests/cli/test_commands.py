@@ -23,6 +23,7 @@ COMMANDS = [
     "find",
     "show",
     "render",
+    "process",
     "export",
     "verify",
     "stats",
