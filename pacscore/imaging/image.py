@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError
 from pacscore.imaging import arrays
 from pacscore.imaging.anatomy import reading_order
-from pacscore.imaging.values import MONOCHROME, Window
+from pacscore.imaging.presets import Voi, choose_voi
+from pacscore.imaging.values import MONOCHROME, VoiTable, Window
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -38,11 +39,15 @@ class Image:
     modality, photometric, unit : str
         Modality (0008,0060), Photometric Interpretation (0028,0004), unit of the values.
     window : Window, optional
-        What the header says to show; None makes ``display`` compute one.
+        What the header says to show; None makes ``display`` take its first VOI LUT or compute one.
     padding : tuple of float, optional
         Values from the first to the second are padding and say nothing about what to show.
     bits_stored : int
         Of one RGB sample.
+    windows, voi_tables : tuple
+        All windows and VOI LUTs of the header, to choose from.
+    inverse : bool
+        Low values are bright though the photometric interpretation does not say so.
 
     Raises
     ------
@@ -61,6 +66,9 @@ class Image:
     window: Window | None = None
     padding: tuple[float, float] | None = None
     bits_stored: int = 8
+    windows: tuple[Window, ...] = ()
+    voi_tables: tuple[VoiTable, ...] = ()
+    inverse: bool = False
 
     def __post_init__(self) -> None:
         is_grey = self.photometric in MONOCHROME and self.array.ndim == 2
@@ -106,13 +114,15 @@ class Image:
             raise InputError("RGB is shown without a window.")
         return Window.automatic_for(self.array, unit=self.unit, padding=self.padding)
 
-    def display(self, window: Window | None = None) -> NDArray[np.uint8]:
+    def display(self, window: Voi = None) -> NDArray[np.uint8]:
         """8-bit display values, in the array's own row and column order.
 
         Parameters
         ----------
-        window : Window, optional
-            By default the image's own, else an automatic one.
+        window : Window, VoiTable, int, str, optional
+            What to show; a number counts the header's windows and, after them, its VOI LUTs; a name is a preset
+            (``bone``), an explanation of the header, ``percentile`` or ``histogram``. By default the image's own
+            window, else the header's first VOI LUT, else an automatic one.
 
         Returns
         -------
@@ -123,7 +133,7 @@ class Image:
         Raises
         ------
         InputError
-            A window was given for RGB.
+            A window was given for RGB, or there is none of that number or name.
 
         Examples
         --------
@@ -136,8 +146,13 @@ class Image:
             if self.bits_stored <= 8:
                 return self.array.astype(np.uint8)
             return (self.array >> (self.bits_stored - 8)).astype(np.uint8)
-        chosen = window or self.window or self.automatic_window()
-        inverse = self.photometric == "MONOCHROME1"
+        inverse = self.inverse or self.photometric == "MONOCHROME1"
+        if window is None:
+            chosen = self.window or (self.voi_tables[0] if self.voi_tables else self.automatic_window())
+        else:
+            chosen = choose_voi(window, (*self.windows, *self.voi_tables), unit=self.unit, sample=self.shown_values)
+        if isinstance(chosen, VoiTable):
+            return chosen.display(self.array, inverse=inverse)
         return arrays.window(self.array, chosen.center, chosen.width, function=chosen.function, inverse=inverse)
 
     def oriented(self) -> Image:

@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import arrays
+from pacscore.imaging import arrays, windowing
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
 from pacscore.imaging.selection import select
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, PartOfSource, everything
-from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat, Window
-
-_SAMPLE_SLICES = 9
+from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -336,21 +334,9 @@ class Volume:
         self._refuse_axes()
         return self.shape[anatomical_axis(self.index_to_lps, plane)]
 
-    def window(self) -> Window | None:
-        """The window to show the whole stack with: the header's where most frames share it, else an automatic one.
-
-        It is computed from at most nine frames spread over the stack, so that the cost does not grow with it (see
-        ``Window.automatic_for``); None for colour.
-        """
-        if not self.is_monochrome:
-            return None
-        shared = self.presentation.shared_window(self.frame_count)
-        if shared is not None:
-            return shared
-        places = np.unique(np.linspace(0, self.frame_count - 1, _SAMPLE_SLICES + 2)[1:-1].round().astype(int))
-        images = [self.frame(int(place)) for place in places]
-        sample = np.concatenate([image.shown_values() for image in images])
-        return Window.automatic_for(sample, unit=self.rescale.unit)
+    shown_window = windowing.shown_window
+    window = windowing.window
+    fuse = windowing.fuse
 
     def with_array(self, array: NDArray[Any], *, derivation: str, presentation: Presentation | None = None) -> Volume:
         """A derived volume: other values at the same places.

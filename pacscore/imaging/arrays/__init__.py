@@ -6,6 +6,16 @@ caller's own are never changed, save an explicit ``out``.
 """
 
 from pacscore.imaging.arrays.checks import output_array
+from pacscore.imaging.arrays.colour import PALETTES, draw_overlay, fuse, palette, pseudo_colour, ybr_to_rgb
+from pacscore.imaging.arrays.comparison import mean_squared_error, peak_signal_to_noise, structural_similarity
+from pacscore.imaging.arrays.components import (
+    CONNECTIVITIES,
+    LabelStatistics,
+    grow_region,
+    label_components,
+    measure_labels,
+)
+from pacscore.imaging.arrays.gsdf import ddl_of_p_values, jnd_of_luminance, luminance_of_jnd, p_values_of_ddl
 from pacscore.imaging.arrays.intensity import (
     VOI_FUNCTIONS,
     check_window,
@@ -15,14 +25,46 @@ from pacscore.imaging.arrays.intensity import (
     rescale,
     window,
 )
+from pacscore.imaging.arrays.regions import ellipse_mask, polygon_mask
+from pacscore.imaging.arrays.showing import DisplayMap, display_map, display_stored, stored_values
+from pacscore.imaging.arrays.statistics import Histogram, Statistics, histogram, histogram_16, statistics
 
 __all__ = [
+    "CONNECTIVITIES",
+    "PALETTES",
     "VOI_FUNCTIONS",
+    "DisplayMap",
+    "Histogram",
+    "LabelStatistics",
+    "Statistics",
     "check_window",
+    "ddl_of_p_values",
+    "display_map",
+    "display_stored",
+    "draw_overlay",
+    "ellipse_mask",
+    "fuse",
+    "grow_region",
+    "histogram",
+    "histogram_16",
+    "jnd_of_luminance",
+    "label_components",
     "look_up",
+    "luminance_of_jnd",
     "mask_stored",
+    "mean_squared_error",
+    "measure_labels",
     "output_array",
+    "p_values_of_ddl",
+    "palette",
+    "peak_signal_to_noise",
     "percentile_limits",
+    "polygon_mask",
+    "pseudo_colour",
     "rescale",
+    "statistics",
+    "stored_values",
+    "structural_similarity",
     "window",
+    "ybr_to_rgb",
 ]
