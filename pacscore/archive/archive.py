@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pacscore.archive.selection import Selection
     from pacscore.archive.series import Series
     from pacscore.imaging import Volume
+    from pacscore.imaging.masks import Mask
 
 __all__ = ["Archive", "create", "open"]
 
@@ -282,6 +283,27 @@ class Archive:
 
         self._session.refresh()
         return find_instance(self._session, sop_instance_uid, series=series, study=study, version=version)
+
+    def masks(self, volume: Volume, *, kind: str | None = None) -> tuple[Mask, ...]:
+        """What SEG and RTSTRUCT objects of the volume's patient delineate in its frame of reference, on its grid.
+
+        Parameters
+        ----------
+        volume
+            Of this archive, or made from one; without further axes. ``volume.statistics(mask=…)`` takes each of them.
+        kind
+            ``SEG`` or ``RTSTRUCT``; both unless told.
+
+        Raises
+        ------
+        GeometryError
+            The volume has no affine, no Frame of Reference UID, or a single slice.
+        AmbiguousError, InputError, NotFoundError
+            It has further axes; it names no instances, or there is no such kind; the archive does not have them.
+        """
+        from pacscore.archive.masks import masks_on
+
+        return masks_on(self._session, volume, kind=kind)
 
     def export(self, out: Path | str, *, progress: Progress | None = None, **match: Any) -> ExportReport:
         """Write the originals of every object that matches below ``out``; existing files are never replaced."""

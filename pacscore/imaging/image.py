@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pacscore.dicom.overlays import Overlay
 from pacscore.errors import InputError
 from pacscore.imaging import arrays
 from pacscore.imaging.anatomy import reading_order
@@ -154,6 +156,25 @@ class Image:
         if isinstance(chosen, VoiTable):
             return chosen.display(self.array, inverse=inverse)
         return arrays.window(self.array, chosen.center, chosen.width, function=chosen.function, inverse=inverse)
+
+    def overlaid(
+        self, overlays: Iterable[Overlay], *, window: Voi = None, colour: tuple[int, int, int] = (255, 255, 0)
+    ) -> NDArray[np.uint8]:
+        """Display values with overlay planes drawn on them, ``(rows, columns, 3)`` RGB.
+
+        Parameters
+        ----------
+        overlays : iterable of Overlay
+            As ``Instance.overlays`` gives them; what lies outside the image is not drawn.
+        window
+            As ``display``.
+        colour : tuple of int
+            Red, green, blue.
+        """
+        picture: NDArray[np.uint8] = self.display(window)
+        for overlay in overlays:
+            picture = arrays.draw_overlay(picture, overlay.bits, origin=overlay.origin, colour=colour)
+        return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
     def oriented(self) -> Image:
         """The same plane turned to the radiological convention, its affine with it.

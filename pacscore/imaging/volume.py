@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import arrays, windowing
+from pacscore.imaging import analysis, arrays, segmenting, uptake, windowing
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
@@ -337,6 +337,14 @@ class Volume:
     shown_window = windowing.shown_window
     window = windowing.window
     fuse = windowing.fuse
+    statistics = analysis.statistics
+    histogram = analysis.histogram
+    profile = analysis.profile
+    compare = analysis.compare
+    threshold = segmenting.threshold
+    grow = segmenting.grow
+    components = segmenting.components
+    suv = uptake.suv
 
     def with_array(self, array: NDArray[Any], *, derivation: str, presentation: Presentation | None = None) -> Volume:
         """A derived volume: other values at the same places.

@@ -1,4 +1,4 @@
-"""Kernels that gather numbers of many voxels: histograms, moments under a mask, moments of labels.
+"""Kernels that gather numbers of many voxels: histograms, moments under a mask, places and moments of labels.
 
 Unchecked: the checked entries are in ``pacscore.imaging.arrays.statistics``. Twins: ``tests/reference/statistics.py``.
 """
@@ -178,3 +178,43 @@ def label_moments_into(labels: NDArray[np.uint32], values: NDArray[np.float32], 
                 row[2] += value * value
                 row[3] = min(row[3], value)
                 row[4] = max(row[4], value)
+
+
+@kernel
+def measure_labels_into(
+    labels: NDArray[np.uint32],
+    rows: int,
+    counts: NDArray[np.int64],
+    sums: NDArray[np.int64],
+    boxes: NDArray[np.int64],
+) -> None:
+    """Add up the size, the sums of coordinates and the bounding box of each label.
+
+    labels : (slices * rows, columns) uint32, at most as many as there are counts
+    counts : (labels,) int64, label 1 first, zeros on entry
+    sums : (labels, 3) int64 of 2 × (slice, row, column), zeros on entry
+    boxes : (labels, 6) int64, first and last slice, row, column; on entry largest and smallest numbers
+    """
+    columns = labels.shape[1]
+    for line in range(labels.shape[0]):
+        source = labels[line]
+        index, row = line // rows, line % rows
+        first = 0
+        while first < columns:
+            label = source[first]
+            last = first
+            while last + 1 < columns and source[last + 1] == label:
+                last += 1
+            if label != 0:
+                place, length = np.int64(label) - 1, last - first + 1
+                counts[place] += length
+                sums[place, 0] += 2 * index * length
+                sums[place, 1] += 2 * row * length
+                sums[place, 2] += (first + last) * length
+                boxes[place, 0] = min(boxes[place, 0], index)
+                boxes[place, 1] = max(boxes[place, 1], index)
+                boxes[place, 2] = min(boxes[place, 2], row)
+                boxes[place, 3] = max(boxes[place, 3], row)
+                boxes[place, 4] = min(boxes[place, 4], first)
+                boxes[place, 5] = max(boxes[place, 5], last)
+            first = last + 1

@@ -174,7 +174,7 @@ def measure_labels(labels: NDArray[Any], values: NDArray[Any] | None = None) -> 
     voxels, sums, boxes = np.zeros(count, np.int64), np.zeros((count, 3), np.int64), np.empty((count, 6), np.int64)
     boxes[:, ::2], boxes[:, 1::2] = np.iinfo(np.int64).max, -1
     if count:
-        kernels.measure_labels_into(ready.reshape(-1, ready.shape[2]), ready.shape[1], voxels, sums, boxes)
+        statistics_kernels.measure_labels_into(ready.reshape(-1, ready.shape[2]), ready.shape[1], voxels, sums, boxes)
     boxes[voxels == 0, ::2] = 0
     centroids = np.full((count, 3), np.nan)
     np.divide(sums, 2.0 * voxels[:, None], out=centroids, where=voxels[:, None] > 0)

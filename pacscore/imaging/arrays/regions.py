@@ -12,6 +12,10 @@ from pacscore.errors import InputError
 from pacscore.kernels import regions as kernels
 
 
+EDGE = 1e-9
+"""How far rounding may put a centre that lies on an ellipse outside it, as a share."""
+
+
 def polygon_mask(polygons: Sequence[ArrayLike], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels whose centres lie inside polygons.
 
@@ -76,5 +80,5 @@ def ellipse_mask(
     right = np.arange(shape[1])[None] - center[1]
     along = down * math.cos(angle_rad) + right * math.sin(angle_rad)
     across = right * math.cos(angle_rad) - down * math.sin(angle_rad)
-    inside: NDArray[np.bool_] = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1.0
+    inside: NDArray[np.bool_] = (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1.0 + EDGE
     return inside
