@@ -76,8 +76,6 @@ def draw_segment(
     read: Callable[[int], NDArray[Any]],
     index_to_lps: NDArray[np.float64],
     shape: tuple[int, int, int],
-    *,
-    thickness_mm: float | None = None,
 ) -> NDArray[np.bool_]:
     """The voxels of a volume's grid that a segment shows.
 
@@ -89,8 +87,6 @@ def draw_segment(
         Gives the ``(rows, columns)`` samples of a frame by its index.
     index_to_lps, shape
         The grid: 4 × 4, not of a single slice, and ``(slices, rows, columns)``.
-    thickness_mm : float, optional
-        Between frames, where there is only one; by default the grid's own.
 
     Raises
     ------
@@ -115,7 +111,7 @@ def draw_segment(
             assert place is not None
             _take_over(inside[index], place, mask)
         return mask
-    _sample(frames, inside, index_to_lps, mask, thickness_mm)
+    _sample(frames, inside, index_to_lps, mask)
     return mask
 
 
@@ -163,7 +159,6 @@ def _sample(
     inside: Mapping[int, NDArray[np.bool_]],
     index_to_lps: NDArray[np.float64],
     mask: NDArray[np.bool_],
-    thickness_mm: float | None,
 ) -> None:
     """Let each voxel take the nearest sample."""
     order = list(inside)
@@ -178,9 +173,7 @@ def _sample(
         )
     heights = np.array([each[0, 3] for each in stacked])
     ranked = np.argsort(heights)
-    steps = np.diff(np.unique(np.round(heights, 3)))
-    grid_step = abs(float(np.linalg.solve(first, index_to_lps)[0, 0]))
-    reach = (float(steps.min()) if steps.size else thickness_mm or grid_step or 1.0) / 2
+    reach = _frame_distance(frames, first, index_to_lps) / 2
     to_frame = np.linalg.solve(first, index_to_lps)
     rows, columns = np.meshgrid(np.arange(mask.shape[1]), np.arange(mask.shape[2]), indexing="ij")
     lengths = inside[order[0]].shape
@@ -202,6 +195,23 @@ def _sample(
             for member, index_of_frame in enumerate(order):  # Several frames of one place, of overlapping parts.
                 if math.isclose(heights[member], height, abs_tol=1e-3):
                     mask[index][here] |= inside[index_of_frame][down[here], right[here]]
+
+
+def _frame_distance(
+    frames: Sequence[FrameHeader], first: NDArray[np.float64], index_to_lps: NDArray[np.float64]
+) -> float:
+    """Millimetres from one frame of the object to the next, whichever segments they show.
+
+    Stated, else the least that there is; of an object with one frame and no statement, the grid's own step.
+    """
+    stated = frames[0].stated_spacing
+    if stated is not None and stated > 0:
+        return stated
+    heights = [np.linalg.solve(first, np.array([*frame.position, 1.0]))[0] for frame in frames if frame.position]
+    steps = np.diff(np.unique(np.round(heights, 3)))
+    if steps.size:
+        return float(steps.min())
+    return abs(float(np.linalg.solve(first, index_to_lps)[0, 0])) or 1.0
 
 
 def _holds(segment: Segment, samples: NDArray[Any]) -> NDArray[np.bool_]:

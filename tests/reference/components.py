@@ -34,12 +34,10 @@ def label(mask: NDArray[Any], connectivity: int) -> tuple[NDArray[np.uint32], in
 
 
 def polygon(points: list[tuple[float, float]], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Even-odd rule, pixel by pixel: how many edges cross the row to the left of, or at, its centre."""
-    mask = np.zeros(shape, bool)
-    for row, column in np.ndindex(shape):
-        crossed = 0
-        for (r0, c0), (r1, c1) in zip(points, points[1:] + points[:1], strict=True):
-            if (r0 <= row) != (r1 <= row) and c0 + (row - r0) / (r1 - r0) * (c1 - c0) <= column:
-                crossed += 1
-        mask[row, column] = crossed % 2 == 1
-    return mask
+    """Even-odd rule: how many edges cross a pixel's row to the left of its centre, or at it."""
+    rows, columns = np.indices(shape)
+    crossed = np.zeros(shape, np.int64)
+    for (r0, c0), (r1, c1) in zip(points, points[1:] + points[:1], strict=True):
+        if r0 != r1:
+            crossed += ((r0 <= rows) != (r1 <= rows)) & (c0 + (rows - r0) / (r1 - r0) * (c1 - c0) <= columns)
+    return crossed % 2 == 1

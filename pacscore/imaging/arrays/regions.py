@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from pacscore.errors import InputError
 from pacscore.kernels import regions as kernels
 
-
 EDGE = 1e-9
 """How far rounding may put a centre that lies on an ellipse outside it, as a share."""
 
