@@ -24,9 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-from pacscore.kernels._vector import load_of, mask_bits, population_count, splat_of, trailing_zeros
+from pacscore.kernels._vector import load_of, mask_bits, population_count, splat_of, store, trailing_zeros
 
-_load64, _splat64 = load_of(64), splat_of(64)
+_LANES = 16
+_load64, _splat64, _splat16 = load_of(64), splat_of(64), splat_of(_LANES)
 Bits = NDArray[np.uint64]
 
 
@@ -269,21 +270,29 @@ def find_first_voxels_into(  # noqa: PLR0917  # A compiled function has no keywo
     places : (runs,) int64, ``(slice * rows + row) * 2**20 + column``
     start, stop : block slices
     """
-    across = (rows + 1) // 2
+    across, one = (rows + 1) // 2, np.uint64(1)
     for block in range(start * across, stop * across):
         index, row = block // across * 2, block % across * 2
         for run in range(firsts[block], firsts[block + 1]):
             first, last = np.int64(edges[2 * run]), np.int64(edges[2 * run + 1])
             place = np.int64(-1)
+            inside = last - first
+            within_word = first // 64 == (last - 1) // 64
+            held = ~np.uint64(0)
+            if inside < 64:
+                held = (one << np.uint64(inside)) - one
+            held <<= np.uint64(first % 64)
             for member in range(4):
                 z, y = index + member // 2, row + member % 2
                 if place >= 0 or z >= slices or y >= rows:
                     continue
                 word = first // 64
-                value = bits[z * rows + y, word] & (~np.uint64(0) << np.uint64(first % 64))
-                while value == np.uint64(0) and 64 * (word + 1) < last:
-                    word += 1
-                    value = bits[z * rows + y, word]
+                value = bits[z * rows + y, word] & held
+                if not within_word:
+                    value = bits[z * rows + y, word] & (~np.uint64(0) << np.uint64(first % 64))
+                    while value == np.uint64(0) and 64 * (word + 1) < last:
+                        word += 1
+                        value = bits[z * rows + y, word]
                 column = 64 * word + trailing_zeros(value)
                 if value != np.uint64(0) and column < last:
                     place = (np.int64(z * rows + y) << np.int64(20)) + column
@@ -312,6 +321,24 @@ def find_roots_into(parents: NDArray[np.int32], roots: NDArray[np.int32], places
     return count
 
 
+@kernel(inline=True)
+def _fill_run(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
+    flat: NDArray[Any], start: int, columns: int, begin: int, end: int, label: Any
+) -> None:
+    """Write a label into columns ``begin`` to ``end`` of the row that starts at ``start``.
+
+    Runs are short where masks are noisy: whole vectors are stored, and what they write too far is set back to 0.
+    """
+    if end + _LANES <= columns:
+        filled = _splat16(label)
+        for column in range(begin, end, _LANES):
+            store(flat, start + column, filled)
+        store(flat, start + end, filled ^ filled)
+    else:
+        for column in range(start + begin, start + end):
+            flat[column] = label
+
+
 @kernel
 def fill_rows_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     bits: Bits,
@@ -329,16 +356,17 @@ def fill_rows_into(  # noqa: PLR0917  # A compiled function has no keyword-only 
 
     bits : (slices * rows, words) uint64; size : of blocks
     labels : (roots,) of ``out``'s dtype; roots : (runs,) int32
-    out : (slices * rows, columns) uint16 or uint32, C order
+    out : (slices * rows, columns) uint16 or uint32, C order, 0 outside of the mask
     """
     across = (rows + size - 1) // size
+    columns = np.int64(out.shape[1])
+    flat = out.reshape(out.size)
     one, top, nothing = np.uint64(1), np.uint64(63), np.uint64(0)
     for row in range(start, stop):
         block = row // rows // size * across + row % rows // size
         run = firsts[block]
         if run == firsts[block + 1]:
             continue
-        target = out[row]
         before = nothing
         begin, open_run = np.int64(0), False
         for word in range(bits.shape[1]):
@@ -351,15 +379,9 @@ def fill_rows_into(  # noqa: PLR0917  # A compiled function has no keyword-only 
                 if open_run:
                     while edges[2 * run + 1] <= begin:
                         run += 1
-                    part = target[begin:column]
-                    label = labels[roots[run]]
-                    for place in range(part.shape[0]):
-                        part[place] = label
+                    _fill_run(flat, row * columns, columns, begin, column, labels[roots[run]])
                 begin, open_run = column, not open_run
         if open_run:
             while edges[2 * run + 1] <= begin:
                 run += 1
-            part = target[begin:]
-            label = labels[roots[run]]
-            for place in range(part.shape[0]):
-                part[place] = label
+            _fill_run(flat, row * columns, columns, begin, columns, labels[roots[run]])

@@ -270,7 +270,7 @@ def _number(rows: _Rows, connectivity: int, threads: int | None) -> tuple[NDArra
     """The root of each run, roots numbered from 0, and the label of each root."""
     slices, height, _ = rows.shape
     parents = np.arange(rows.run_count, dtype=np.int32)
-    places = parents.astype(np.int64)
+    places = np.arange(rows.run_count)  # Blocks of one row begin in the order of their first voxels.
     if not rows.run_count:
         return parents, places
     slab = max(2, -(-rows.layer_count // _SLABS))
