@@ -1,14 +1,7 @@
-"""Connected components of a 3-D mask: rows as bits, bits as runs, runs joined by union-find.
+"""Connected components of a 3-D mask: runs of blocks of rows, joined by union-find; see ``kernels.runs``.
 
-A row of the mask becomes one bit a voxel in 64-bit words. Rows are taken together in *blocks* of ``size`` × ``size``
-(neighbouring slices × neighbouring rows), whose bits are or-ed: 2 × 2 where voxels that share a corner are neighbours,
-for then whatever lies in a block at one column or the next is connected, and a quarter of the rows is to be joined;
-else 1 × 1. Where a word differs from itself shifted by one, a run of a block begins or ends. Runs of blocks side by
-side are linked where the rows that face each other have bits that touch, slabs of slices at once and then their seams.
-
-Run arrays are shared by all kernels: ``firsts[block]`` is the number of the first run of a block (blocks in C order of
-``(slice, row)``, one more at the end), ``edges[2 * run]`` the first column of a run and ``edges[2 * run + 1]`` the one
-behind its last.
+Runs of blocks side by side are linked where the rows that face each other have bits that touch, slabs of slices at once
+and then their seams.
 
 Unchecked: the checked entries are in ``pacscore.imaging.arrays.components``. Twin: ``tests/reference/components.py``.
 """
@@ -24,90 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-from pacscore.kernels._vector import load_of, mask_bits, population_count, splat_of, store, trailing_zeros
+from pacscore.kernels._vector import population_count, splat_of, store, trailing_zeros
+from pacscore.kernels.runs import Bits
 
 _LANES = 16
-_load64, _splat64, _splat16 = load_of(64), splat_of(64), splat_of(_LANES)
-Bits = NDArray[np.uint64]
-
-
-@kernel
-def pack_rows_into(mask: NDArray[np.uint8], bits: Bits) -> None:
-    """Turn rows of bytes into rows of bits.
-
-    mask : (rows, columns) uint8, C order; any value but 0 is in the mask
-    bits : (rows, words) uint64, C order, words = ceil(columns / 64); bit k of word w is column 64 w + k, 0 beyond
-    """
-    columns = mask.shape[1]
-    flat = mask.reshape(mask.size)
-    zero, one = _splat64(np.uint8(0)), np.uint64(1)
-    for row in range(mask.shape[0]):
-        for word in range(bits.shape[1]):
-            start = row * columns + 64 * word
-            inside = columns - 64 * word
-            if start + 64 <= flat.size:
-                value = mask_bits(_load64(flat, start) != zero)
-                if inside < 64:  # The rest belongs to the next row.
-                    value &= (one << np.uint64(inside)) - one
-            else:
-                value = np.uint64(0)
-                for k in range(min(64, inside)):
-                    value |= np.uint64(flat[start + k] != 0) << np.uint64(k)
-            bits[row, word] = value
-
-
-@kernel
-def merge_blocks_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
-    bits: Bits, slices: int, rows: int, size: int, merged: Bits, counts: NDArray[np.int64], start: int, stop: int
-) -> None:
-    """Or the rows of each block of block slices ``start`` to ``stop``, and count the runs.
-
-    bits : (slices * rows, words) uint64
-    merged : (blocks, words) uint64
-    counts : (blocks,) int64
-    """
-    across = (rows + size - 1) // size
-    one, top = np.uint64(1), np.uint64(63)
-    for block in range(start * across, stop * across):
-        count = 0
-        carry = np.uint64(0)
-        first_slice, first_row = block // across * size, block % across * size
-        for word in range(bits.shape[1]):
-            value = np.uint64(0)
-            for index in range(first_slice, min(slices, first_slice + size)):
-                for row in range(first_row, min(rows, first_row + size)):
-                    value |= bits[index * rows + row, word]
-            merged[block, word] = value
-            count += population_count(value & ~((value << one) | carry))
-            carry = value >> top
-        counts[block] = count
-
-
-@kernel
-def find_runs_into(merged: Bits, columns: int, firsts: NDArray[np.int64], edges: NDArray[np.int32]) -> None:
-    """Write where the runs of blocks begin and end.
-
-    merged : (blocks, words) uint64; firsts : (blocks + 1,) int64, of these blocks
-    columns : of a row
-    edges : (2 * runs,) int32 of all blocks
-    """
-    one, top, everything, nothing = np.uint64(1), np.uint64(63), ~np.uint64(0), np.uint64(0)
-    for block in range(merged.shape[0]):
-        at = 2 * firsts[block]
-        if firsts[block + 1] * 2 == at:
-            continue
-        before = nothing
-        for word in range(merged.shape[1]):
-            value = merged[block, word]
-            if value != (everything if before != nothing else nothing):
-                changes = value ^ ((value << one) | before)
-                while changes != nothing:
-                    edges[at] = 64 * word + trailing_zeros(changes)
-                    at += 1
-                    changes &= changes - one
-            before = value >> top
-        if before != nothing and columns == 64 * merged.shape[1]:
-            edges[at] = columns
+_splat16 = splat_of(_LANES)
 
 
 @kernel(inline=True)
@@ -131,16 +45,48 @@ def _link(parents: NDArray[np.int32], run: int, other: int) -> None:
         parents[other] = low
 
 
+@kernel(inline=True)
+def _link_all(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
+    parents: NDArray[np.int32],
+    events: np.uint64,
+    begun: np.uint64,
+    run: int,
+    begun_beside: np.uint64,
+    beside: int,
+    step: int,
+) -> None:
+    """Link the run at each event with the one beside it, ``step`` columns on.
+
+    events : bits of one word
+    begun, begun_beside : where runs begin in that word; run, beside : the last run that began before it
+    """
+    one = np.uint64(1)
+    while events != np.uint64(0):
+        place = np.uint64(trailing_zeros(events))
+        events &= events - one
+        up_to = (one << place) | ((one << place) - one)
+        up_to_beside = up_to
+        if step < 0:
+            up_to_beside = up_to >> one
+        elif step > 0:
+            up_to_beside = (up_to << one) | one
+        _link(
+            parents,
+            run + population_count(begun & up_to),
+            beside + population_count(begun_beside & up_to_beside),
+        )
+
+
 @kernel
 def _link_faces(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     bits: Bits,
+    merged: Bits,
     near: int,
     near_too: int,
     far: int,
     far_too: int,
     reach: int,
     firsts: NDArray[np.int64],
-    edges: NDArray[np.int32],
     parents: NDArray[np.int32],
     block: int,
     other: int,
@@ -150,67 +96,58 @@ def _link_faces(  # noqa: PLR0917  # A compiled function has no keyword-only arg
     near, near_too : the rows of ``block`` that face ``other`` (one row: twice the same); far, far_too : its rows
     reach : 0, the same column; 1, the columns beside it, too
 
-    A bit that touches says which runs to link; the bits up to where either run ends would say the same and are
-    skipped.
+    Where both faces have bits at a column, the first of such columns in a row says it for all: they belong to the same
+    two runs. A bit that only touches one beside it counts where neither face has the other's column as well. Which
+    runs these are is a matter of counting where runs begin.
     """
-    run, run_end = firsts[block], firsts[block + 1]
-    beside, beside_end = firsts[other], firsts[other + 1]
-    if run == run_end or beside == beside_end:
+    if firsts[block] == firsts[block + 1] or firsts[other] == firsts[other + 1]:
         return
     words = bits.shape[1]
     one, top, nothing = np.uint64(1), np.uint64(63), np.uint64(0)
-    before, here, skipped = nothing, bits[far, 0] | bits[far_too, 0], np.int64(0)
+    run, beside = firsts[block] - 1, firsts[other] - 1
+    mine_before, theirs_before, block_before, other_before = nothing, nothing, nothing, nothing
+    mine, theirs = bits[near, 0] | bits[near_too, 0], bits[far, 0] | bits[far_too, 0]
     for word in range(words):
-        after = bits[far, word + 1] | bits[far_too, word + 1] if word + 1 < words else nothing
-        touching = here
-        if reach != 0:
-            touching = here | (here << one) | (before >> top) | (here >> one) | (after << top)
-        touching &= bits[near, word] | bits[near_too, word]
-        while touching != nothing:
-            column = 64 * word + trailing_zeros(touching)
-            if column < skipped:
-                if skipped >= 64 * (word + 1):
-                    break
-                touching &= ~nothing << np.uint64(skipped - 64 * word)
-                continue
-            touching &= touching - one
-            while edges[2 * run + 1] <= column:
-                run += 1
-            while edges[2 * beside + 1] <= column - reach:
-                beside += 1
-            linked = beside
-            if reach == 0 or edges[2 * beside] <= column:
-                # The run holds this column or the one before; faces of its block may be empty just there.
-                place = column - 64 * word
-                mine = (here >> np.uint64(place)) & one
-                if reach != 0:
-                    mine |= (here >> np.uint64(place - 1)) & one if place > 0 else before >> top
-                if mine != nothing:
-                    _link(parents, run, beside)
-                    if reach == 0:
-                        skipped = min(edges[2 * run + 1], edges[2 * beside + 1])
-                        continue
-                if edges[2 * beside + 1] <= column + 1 and beside + 1 < beside_end:
-                    linked = beside + 1
-            place = column - 64 * word
-            right = (here >> np.uint64(place + 1)) & one if place < 63 else after & one
-            if right != nothing:
-                _link(parents, run, linked)
-            else:
-                linked = beside
-            if edges[2 * linked] <= column + 1:
-                skipped = min(edges[2 * run + 1], edges[2 * linked + 1] - 1)
-        before, here = here, after
+        mine_after, theirs_after, other_after = nothing, nothing, nothing
+        if word + 1 < words:
+            mine_after = bits[near, word + 1] | bits[near_too, word + 1]
+            theirs_after = bits[far, word + 1] | bits[far_too, word + 1]
+            other_after = merged[other, word + 1]
+        here, there = merged[block, word], merged[other, word]
+        begun = here & ~((here << one) | (block_before >> top))
+        begun_beside = there & ~((there << one) | (other_before >> top))
+        if mine != nothing:
+            both = mine & theirs
+            both_before = (mine_before & theirs_before) >> top
+            _link_all(parents, both & ~((both << one) | both_before), begun, run, begun_beside, beside, 0)
+            if reach != 0:
+                left_mine, left = (mine << one) | (mine_before >> top), (theirs << one) | (theirs_before >> top)
+                _link_all(parents, mine & left & ~theirs & ~left_mine, begun, run, begun_beside, beside, -1)
+                right_mine, right = (mine >> one) | (mine_after << top), (theirs >> one) | (theirs_after << top)
+                events = mine & right & ~theirs & ~right_mine
+                last = events & (one << top)
+                _link_all(parents, events ^ last, begun, run, begun_beside, beside, 1)
+                if last != nothing:  # The run beside it is that of the next word's first bit.
+                    begins = other_after & ~(there >> top) & one
+                    _link(
+                        parents,
+                        run + population_count(begun),
+                        beside + population_count(begun_beside) + np.int64(begins),
+                    )
+        run += population_count(begun)
+        beside += population_count(begun_beside)
+        mine_before, theirs_before, block_before, other_before = mine, theirs, here, there
+        mine, theirs = mine_after, theirs_after
 
 
 @kernel
 def link_blocks_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     bits: Bits,
+    merged: Bits,
     slices: int,
     rows: int,
     connectivity: int,
     firsts: NDArray[np.int64],
-    edges: NDArray[np.int32],
     parents: NDArray[np.int32],
     start: int,
     stop: int,
@@ -218,7 +155,7 @@ def link_blocks_into(  # noqa: PLR0917  # A compiled function has no keyword-onl
 ) -> None:
     """Link the runs of block slices ``start`` to ``stop`` with each other, or of ``start`` with the one before.
 
-    bits : (slices * rows, words) uint64
+    bits : (slices * rows, words) uint64; merged : (blocks, words) uint64
     connectivity : 6, 18 or 26; blocks are 2 × 2 for 26, else 1 × 1
     parents : (runs,) int32; on entry each run its own parent, on return a forest whose roots are the first runs
     within : rows of a slice, and slices after ``start`` with the one before; False: only ``start`` with ``start - 1``
@@ -238,18 +175,18 @@ def link_blocks_into(  # noqa: PLR0917  # A compiled function has no keyword-onl
             row_too = min(row + size, rows) - 1
             if within and line > 0:
                 a, b = index * rows + row, index_too * rows + row
-                _link_faces(bits, a, b, a - 1, b - 1, face, firsts, edges, parents, block, block - 1)
+                _link_faces(bits, merged, a, b, a - 1, b - 1, face, firsts, parents, block, block - 1)
             if layer > start or not within:
                 a, b = index * rows + row, index * rows + row_too
                 above = block - across
-                _link_faces(bits, a, b, a - rows, b - rows, face, firsts, edges, parents, block, above)
+                _link_faces(bits, merged, a, b, a - rows, b - rows, face, firsts, parents, block, above)
                 if connectivity != 6 and line > 0:
                     _link_faces(
-                        bits, a, a, a - rows - 1, a - rows - 1, corner, firsts, edges, parents, block, above - 1
+                        bits, merged, a, a, a - rows - 1, a - rows - 1, corner, firsts, parents, block, above - 1
                     )
                 if connectivity != 6 and line + 1 < across:
                     _link_faces(
-                        bits, b, b, b - rows + 1, b - rows + 1, corner, firsts, edges, parents, block, above + 1
+                        bits, merged, b, b, b - rows + 1, b - rows + 1, corner, firsts, parents, block, above + 1
                     )
 
 

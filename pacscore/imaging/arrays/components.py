@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError, LimitError
 from pacscore.imaging.arrays.checks import native, output_array
 from pacscore.kernels import components as kernels
+from pacscore.kernels import runs
 from pacscore.kernels import statistics as statistics_kernels
 from pacscore.parallel import run_tiles
 
@@ -60,6 +61,7 @@ class _Rows:
     shape: tuple[int, int, int]
     size: int
     bits: NDArray[np.uint64]
+    merged: NDArray[np.uint64]
     firsts: NDArray[np.int64]
     edges: NDArray[np.int32]
 
@@ -239,19 +241,26 @@ def _rows_of(mask: NDArray[Any], size: int, threads: int | None) -> _Rows:
         )
     slices, rows, columns = shape = (1, *mask.shape) if mask.ndim == 2 else mask.shape
     if not mask.size:
-        return _Rows(shape, size, np.zeros((0, 0), np.uint64), np.zeros(1, np.int64), np.zeros(0, np.int32))
+        return _Rows(
+            shape,
+            size,
+            np.zeros((0, 0), np.uint64),
+            np.zeros((0, 0), np.uint64),
+            np.zeros(1, np.int64),
+            np.zeros(0, np.int32),
+        )
     if columns > _COLUMNS_MAX:
         raise LimitError(f"Rows have {columns} columns, more than {_COLUMNS_MAX}. Turn the mask round.")
     lines = native(mask).reshape(-1, columns).view(np.uint8)
     bits = np.empty((len(lines), -(-columns // 64)), np.uint64)
     run_tiles(
-        lambda start, stop: kernels.pack_rows_into(lines[start:stop], bits[start:stop]),
+        lambda start, stop: runs.pack_rows_into(lines[start:stop], bits[start:stop]),
         len(lines), tile=_ROW_TILE, threads=threads,
     )  # fmt: skip
     layers, across = -(-slices // size), -(-rows // size)
     merged, counts = np.empty((layers * across, bits.shape[1]), np.uint64), np.empty(layers * across, np.int64)
     run_tiles(
-        lambda start, stop: kernels.merge_blocks_into(bits, slices, rows, size, merged, counts, start, stop),
+        lambda start, stop: runs.merge_blocks_into(bits, slices, rows, size, merged, counts, start, stop),
         layers, tile=_LAYER_TILE, threads=threads,
     )  # fmt: skip
     firsts = np.zeros(len(counts) + 1, np.int64)
@@ -260,10 +269,10 @@ def _rows_of(mask: NDArray[Any], size: int, threads: int | None) -> _Rows:
         raise LimitError(f"The mask has {firsts[-1]} runs, more than {_RUNS_MAX}. Label it in parts.")
     edges = np.empty(2 * int(firsts[-1]), np.int32)
     run_tiles(
-        lambda start, stop: kernels.find_runs_into(merged[start:stop], columns, firsts[start : stop + 1], edges),
+        lambda start, stop: runs.find_runs_into(merged[start:stop], columns, firsts[start : stop + 1], edges),
         len(counts), tile=_ROW_TILE, threads=threads,
     )  # fmt: skip
-    return _Rows(shape, size, bits, firsts, edges)
+    return _Rows(shape, size, bits, merged, firsts, edges)
 
 
 def _number(rows: _Rows, connectivity: int, threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -277,7 +286,7 @@ def _number(rows: _Rows, connectivity: int, threads: int | None) -> tuple[NDArra
 
     def link(start: int, stop: int, within: bool = True) -> None:
         kernels.link_blocks_into(
-            rows.bits, slices, height, connectivity, rows.firsts, rows.edges, parents, start, stop, within
+            rows.bits, rows.merged, slices, height, connectivity, rows.firsts, parents, start, stop, within
         )
         if within and rows.size > 1:
             kernels.find_first_voxels_into(rows.bits, slices, height, rows.firsts, rows.edges, places, start, stop)
