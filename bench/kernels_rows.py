@@ -2,7 +2,14 @@
 
 from importlib import import_module
 
-MODULES: tuple[str, ...] = ("kernels_sampling", "kernels_rays", "kernels_start", "kernels_enhance")
+MODULES: tuple[str, ...] = (
+    "kernels_sampling",
+    "kernels_rays",
+    "kernels_start",
+    "kernels_enhance",
+    "kernels_intensity",
+    "kernels_analysis",
+)
 
 for _module in MODULES:
     import_module(_module)

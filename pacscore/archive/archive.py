@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pacscore.archive.selection import Selection
     from pacscore.archive.series import Series
     from pacscore.imaging import Volume
+    from pacscore.imaging.masks import Mask
 
 __all__ = ["Archive", "create", "open"]
 
@@ -142,11 +143,10 @@ class Archive:
         ReadOnlyError
             The archive was opened for reading.
         """
-        from pacscore.archive.collection import collect_superseded
         from pacscore.archive.ingest import ingest_files
 
         report = ingest_files(self._session, tuple(map(Path, paths)), progress or no_progress)
-        collect_superseded(self._session)
+        self.collect()
         return report
 
     def receive(
@@ -179,11 +179,10 @@ class Archive:
 
     def seal(self, *, progress: Progress | None = None) -> SealReport:
         """Lay out every series that has received objects in the journal, then free the journal's space."""
-        from pacscore.archive.collection import collect_superseded
         from pacscore.archive.receiving import seal_received
 
         report = seal_received(self._session, progress or no_progress)
-        collect_superseded(self._session)
+        self.collect()
         return report
 
     def reseal(self, strategy: str, *, progress: Progress | None = None, **match: Any) -> SealReport:
@@ -194,11 +193,10 @@ class Archive:
         InputError
             There is no such strategy.
         """
-        from pacscore.archive.collection import collect_superseded
         from pacscore.archive.receiving import reseal
 
         report = reseal(self._session, match, strategy, progress or no_progress)
-        collect_superseded(self._session)
+        self.collect()
         return report
 
     def store_derived(self, volume: Volume, *, description: str) -> Series:
@@ -297,6 +295,27 @@ class Archive:
 
         self._session.refresh()
         return find_instance(self._session, sop_instance_uid, series=series, study=study, version=version)
+
+    def masks(self, volume: Volume, *, kind: str | None = None) -> tuple[Mask, ...]:
+        """What SEG and RTSTRUCT objects of the volume's patient delineate in its frame of reference, on its grid.
+
+        Parameters
+        ----------
+        volume
+            Of this archive, or made from one; without further axes. ``volume.statistics(mask=…)`` takes each of them.
+        kind
+            ``SEG`` or ``RTSTRUCT``; both unless told.
+
+        Raises
+        ------
+        GeometryError
+            The volume has no affine, no Frame of Reference UID, or a single slice.
+        AmbiguousError, InputError, NotFoundError
+            It has further axes; it names no instances, or there is no such kind; the archive does not have them.
+        """
+        from pacscore.archive.masks import masks_on
+
+        return masks_on(self._session, volume, kind=kind)
 
     def export(self, out: Path | str, *, progress: Progress | None = None, **match: Any) -> ExportReport:
         """Write the originals of every object that matches below ``out``; existing files are never replaced."""

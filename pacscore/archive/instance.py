@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.frames import read_rgb
 from pacscore.dicom.attributes import Header
+from pacscore.dicom.overlays import Overlay, read_overlays
 from pacscore.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -127,6 +128,16 @@ class Instance:
             It is monochrome: window it instead.
         """
         return read_rgb(self._series.frames, self._ordinal, index)
+
+    def overlays(self, index: int = 0) -> tuple[Overlay, ...]:
+        """The overlay planes of a frame, in the order of their groups; ``Image.overlaid`` draws them.
+
+        Raises
+        ------
+        InvalidDicomError
+            A plane's attributes contradict each other or its data is too short.
+        """
+        return read_overlays(self._header, index, lambda: self.frame(index))
 
     @cached_property
     def _header(self) -> Header:

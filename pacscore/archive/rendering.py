@@ -189,7 +189,7 @@ def _resampled(volume: Volume, request: PictureRequest) -> Image:
     else:
         thickness_mm = request.thickness_mm or _SLAB_MM
         image = volume.slab(request.center_lps, thickness_mm=thickness_mm, row_direction=right, column_direction=down)
-    return replace(image, as_seen=True, window=image.window or volume.window())
+    return replace(image, as_seen=True, window=image.window or volume.shown_window())
 
 
 def _draw_turntable(volume: Volume, request: PictureRequest, progress: Progress) -> list[Image]:

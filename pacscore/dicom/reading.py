@@ -16,6 +16,7 @@ from pacscore.dicom.values import LEFT_OUT, Decoder, LeftOut, Scalar, choose_dec
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 PIXEL_REPRESENTATION = 0x00280103
+LUT_DATA = 0x00283006
 
 # Of one reading: how many values and elements are remembered, and how long a value may be. At some 200 bytes each that
 # is 1.6 MiB, and 50 MiB for all readings. A CT header brings five new ones, so forgetting is rare and costs little.
@@ -100,6 +101,8 @@ class Reading:
                 vr = "LO"
             elif creator is not None and not stated:
                 vr = find_private_vr(creator, tag >> 16, tag & 0xFF) or vr
+        if vr == "OW" and tag == LUT_DATA:
+            vr = "US/OW"  # Words either way: the same table is the same numbers whichever VR its writer chose.
         if tag & 0xFFFF == 0:
             decoder = None  # Group lengths say nothing about the patient and change with every edit.
         else:

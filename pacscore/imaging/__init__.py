@@ -8,13 +8,17 @@ ready to be seen from any side. ``arrays`` holds the same steps on plain arrays.
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, StackAttributes, read_attributes
 from pacscore.imaging.curved_planes import CenterLine, center_line
 from pacscore.imaging.image import Image
+from pacscore.imaging.masks import Mask
 from pacscore.imaging.pipeline import Pipeline
+from pacscore.imaging.presets import automatic_window, preset
+from pacscore.imaging.regions import Ellipse, Polygon, angle_rad, distance_mm
 from pacscore.imaging.rendering import save_turntable
 from pacscore.imaging.scene import Scene
 from pacscore.imaging.sheets import contact_sheet, slice_sheet, three_planes
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, InterleavedSource, PartOfSource
 from pacscore.imaging.transfer import PRESETS, TransferFunction
-from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, Window
+from pacscore.imaging.uptake import Uptake
+from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, VoiTable, Window
 from pacscore.imaging.views import DIRECTIONS, Framing, View
 from pacscore.imaging.volume import Volume
 
@@ -26,23 +30,32 @@ __all__ = [
     "ArraySource",
     "Box",
     "CenterLine",
+    "Ellipse",
     "Framing",
     "Image",
     "InterleavedSource",
     "LookupTable",
+    "Mask",
     "PartOfSource",
     "Pipeline",
+    "Polygon",
     "Presentation",
     "Rescale",
     "Scene",
     "StackAttributes",
     "StoredFormat",
     "TransferFunction",
+    "Uptake",
     "View",
+    "VoiTable",
     "Volume",
     "Window",
+    "angle_rad",
+    "automatic_window",
     "center_line",
     "contact_sheet",
+    "distance_mm",
+    "preset",
     "read_attributes",
     "save_turntable",
     "slice_sheet",

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, Window
+from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, VoiTable, Window
 
 IMAGING_KEYWORDS = frozenset({
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "Modality", "PhotometricInterpretation",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "Units", "ModalityLUTSequence",
     "DoseGridScaling", "DoseUnits",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "WindowCenterWidthExplanation",
-    "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio",
+    "VOILUTSequence", "PresentationLUTShape", "PixelPaddingValue", "PixelPaddingRangeLimit", "PixelAspectRatio",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 })  # fmt: skip
 """The top-level attributes read here."""
@@ -67,6 +68,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
     intercepts: list[float] = []
     tables: list[LookupTable] = []
     windows: list[tuple[Window, ...]] = []
+    voi: list[tuple[VoiTable, ...]] = []
     formats: list[StoredFormat] = []
     findings: dict[str, None] = {}
     missing = ""
@@ -88,7 +90,10 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         if table is not None:
             tables.append(table)
         missing = missing or reason
-        windows.append(read_windows(_group(document, frame_index, "FrameVOILUTSequence"), findings))
+        shown = _group(document, frame_index, "FrameVOILUTSequence")
+        windows.append(read_windows(shown, findings))
+        signed = document.get("PixelRepresentation") == 1 or intercepts[-1] < 0
+        voi.append(read_voi_tables(shown, findings, signed=signed))
     if first is None:
         raise InputError("A stack has at least one frame.")
     if tables and len(tables) < len(slopes):
@@ -104,6 +109,8 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         _padding(first, findings),
         _pixel_aspect(first, findings),
         tuple(findings),
+        _shared_tables(voi),
+        _text(first, "PresentationLUTShape") == "INVERSE",
     )
     return StackAttributes(StoredFormat.together(formats), rescale, presentation)
 
@@ -153,23 +160,66 @@ def _group(document: _Item, frame_index: int, name: str) -> _Item:
     return document
 
 
+def read_voi_tables(item: _Item, findings: dict[str, None], *, signed: bool) -> tuple[VoiTable, ...]:
+    """The VOI LUTs of one document or functional group; wrong ones are put aside and named in ``findings``.
+
+    ``signed`` says that modality values may be negative: the first mapped value then is.
+    """
+    found: list[VoiTable] = []
+    for each in _listed(item.get("VOILUTSequence")):
+        read = _read_table(each, signed) if isinstance(each, Mapping) else None
+        if read is None:
+            findings["A VOI LUT (0028,3010) was put aside: its LUT Data (0028,3006) is missing or too short."] = None
+            continue
+        first, entries, bits = read
+        top = int(entries.max())
+        found.append(VoiTable(first, entries, max(1, min(bits, 16), top.bit_length()), _text(each, "LUTExplanation")))
+    return tuple(found)
+
+
+def _shared_tables(of_frames: list[tuple[VoiTable, ...]]) -> tuple[tuple[VoiTable, ...], ...]:
+    """Once where all frames have equal ones."""
+    first = of_frames[0]
+    same = all(
+        len(other) == len(first)
+        and all(
+            a.first == b.first and a.bits == b.bits and np.array_equal(a.entries, b.entries)
+            for a, b in zip(first, other, strict=True)
+        )
+        for other in of_frames[1:]
+    )
+    return ((first,) if first else ()) if same else tuple(of_frames)
+
+
 def _table(document: _Item) -> tuple[LookupTable | None, str]:
     items = _listed(document.get("ModalityLUTSequence"))
     if not items or not isinstance(items[0], Mapping):
         return None, ""
-    descriptor, data = _listed(items[0].get("LUTDescriptor")), items[0].get("LUTData")
-    if isinstance(data, (bytes, bytearray, memoryview)):
-        data = np.frombuffer(data, np.uint8 if len(descriptor) == 3 and descriptor[0] == len(data) else "<u2").tolist()
-    entries = _listed(data)
-    if len(descriptor) != 3 or not all(isinstance(part, int) for part in descriptor) or not entries:
+    read = _read_table(items[0], document.get("PixelRepresentation") == 1)
+    if read is None:
         return None, "The Modality LUT Sequence (0028,3000) has no usable LUT Data (0028,3006): read stored values."
-    # PS3.3 C.11.1.1: an entry count of 0 means 65536.
-    count = descriptor[0] or 65536
-    if len(entries) < count:
-        return None, f"The Modality LUT (0028,3006) has {len(entries)} of {count} entries: read stored values."
-    signed = document.get("PixelRepresentation") == 1
-    first = descriptor[1] - 65536 if signed and descriptor[1] >= 32768 else descriptor[1]
-    return LookupTable(first, np.asarray(entries[:count], np.float32)), ""
+    return LookupTable(read[0], read[1].astype(np.float32)), ""
+
+
+def _read_table(item: _Item, signed: bool) -> tuple[int, NDArray[np.uint16], int] | None:
+    """First mapped value, entries and bits of a LUT; None where its data does not hold them (PS3.3 C.11.1.1.1)."""
+    descriptor, data = _listed(item.get("LUTDescriptor")), item.get("LUTData")
+    if len(descriptor) != 3 or not all(isinstance(part, int) for part in descriptor):
+        return None
+    count = (descriptor[0] & 0xFFFF) or 65536  # An entry count of 0 means 65536.
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        words = np.frombuffer(data, np.uint8 if len(data) < 2 * count else "<u2").astype(np.uint16)
+    else:
+        listed = _listed(data)
+        if not all(isinstance(entry, int) for entry in listed):
+            return None
+        words = (np.asarray(listed, np.int64) & 0xFFFF).astype(np.uint16)
+        if descriptor[2] == 8 and count <= 2 * len(words) < 2 * count:  # Two entries to a word.
+            words = words.astype("<u2").view(np.uint8).astype(np.uint16)
+    if len(words) < count:
+        return None
+    first = descriptor[1] & 0xFFFF
+    return first - 65536 if signed and first >= 32768 else first, words[:count], descriptor[2]
 
 
 def _once(tables: list[LookupTable]) -> tuple[LookupTable, ...]:

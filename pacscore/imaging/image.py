@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pacscore.dicom.overlays import Overlay
 from pacscore.errors import InputError
 from pacscore.imaging import arrays, enhancement, image_moves
 from pacscore.imaging.anatomy import reading_order
-from pacscore.imaging.values import MONOCHROME, Window
+from pacscore.imaging.presets import Voi, choose_voi
+from pacscore.imaging.values import MONOCHROME, VoiTable, Window
 
 if TYPE_CHECKING:
     from PIL import Image as PillowImage
@@ -38,13 +41,17 @@ class Image:
     modality, photometric, unit : str
         Modality (0008,0060), Photometric Interpretation (0028,0004), unit of the values.
     window : Window, optional
-        What the header says to show; None makes ``display`` compute one.
+        What the header says to show; None makes ``display`` take its first VOI LUT or compute one.
     padding : tuple of float, optional
         Values from the first to the second are padding and say nothing about what to show.
     bits_stored : int
         Of one RGB sample.
     as_seen : bool
         A view from a chosen side: its pictures are not turned to the radiological convention.
+    windows, voi_tables : tuple
+        All windows and VOI LUTs of the header, to choose from.
+    inverse : bool
+        Low values are bright though the photometric interpretation does not say so.
 
     Raises
     ------
@@ -64,6 +71,9 @@ class Image:
     padding: tuple[float, float] | None = None
     bits_stored: int = 8
     as_seen: bool = False
+    windows: tuple[Window, ...] = ()
+    voi_tables: tuple[VoiTable, ...] = ()
+    inverse: bool = False
 
     def __post_init__(self) -> None:
         is_grey = self.photometric in MONOCHROME and self.array.ndim == 2
@@ -109,13 +119,15 @@ class Image:
             raise InputError("RGB is shown without a window.")
         return Window.automatic_for(self.array, unit=self.unit, padding=self.padding)
 
-    def display(self, window: Window | None = None) -> NDArray[np.uint8]:
+    def display(self, window: Voi = None) -> NDArray[np.uint8]:
         """8-bit display values, in the array's own row and column order.
 
         Parameters
         ----------
-        window : Window, optional
-            By default the image's own, else an automatic one.
+        window : Window, VoiTable, int, str, optional
+            What to show; a number counts the header's windows and, after them, its VOI LUTs; a name is a preset
+            (``bone``), an explanation of the header, ``percentile`` or ``histogram``. By default the image's own
+            window, else the header's first VOI LUT, else an automatic one.
 
         Returns
         -------
@@ -126,7 +138,7 @@ class Image:
         Raises
         ------
         InputError
-            A window was given for RGB.
+            A window was given for RGB, or there is none of that number or name.
 
         Examples
         --------
@@ -139,9 +151,33 @@ class Image:
             if self.bits_stored <= 8:
                 return self.array.astype(np.uint8)
             return (self.array >> (self.bits_stored - 8)).astype(np.uint8)
-        chosen = window or self.window or self.automatic_window()
-        inverse = self.photometric == "MONOCHROME1"
+        inverse = self.inverse or self.photometric == "MONOCHROME1"
+        if window is None:
+            chosen = self.window or (self.voi_tables[0] if self.voi_tables else self.automatic_window())
+        else:
+            chosen = choose_voi(window, (*self.windows, *self.voi_tables), unit=self.unit, sample=self.shown_values)
+        if isinstance(chosen, VoiTable):
+            return chosen.display(self.array, inverse=inverse)
         return arrays.window(self.array, chosen.center, chosen.width, function=chosen.function, inverse=inverse)
+
+    def overlaid(
+        self, overlays: Iterable[Overlay], *, window: Voi = None, colour: tuple[int, int, int] = (255, 255, 0)
+    ) -> NDArray[np.uint8]:
+        """Display values with overlay planes drawn on them, ``(rows, columns, 3)`` RGB.
+
+        Parameters
+        ----------
+        overlays : iterable of Overlay
+            As ``Instance.overlays`` gives them; what lies outside the image is not drawn.
+        window
+            As ``display``.
+        colour : tuple of int
+            Red, green, blue.
+        """
+        picture: NDArray[np.uint8] = self.display(window)
+        for overlay in overlays:
+            picture = arrays.draw_overlay(picture, overlay.bits, origin=overlay.origin, colour=colour)
+        return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
 
     def oriented(self) -> Image:
         """The same plane turned to the radiological convention, its affine with it.

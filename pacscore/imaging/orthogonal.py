@@ -56,7 +56,7 @@ def lay_out(
     place = tuple(length // 2 for length in volume.shape[:3]) if center is None else center
     box = select(place, volume.shape[:3]).box
     indices = tuple(part.start for part in box)
-    shown = window or volume.window()
+    shown = window or volume.shown_window()
     panels = {plane: _panel(volume, plane, indices) for plane in PLANES}
     axial, coronal, sagittal = (panels[plane] for plane in PLANES)
     width, height = max(axial.width, coronal.width), max(coronal.height, sagittal.height)

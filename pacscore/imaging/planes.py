@@ -34,6 +34,7 @@ def frame_image(volume: Volume, frame_index: int) -> Image:
         affine=_frame_affine(volume.geometry, lead[-1]),
         spacing_mm=None if spacing is None else spacing[1:],
         window=volume.presentation.frame_window(place),
+        place=place,
     )
 
 
@@ -101,6 +102,7 @@ def _image(
     affine: NDArray[np.float64] | None,
     spacing_mm: tuple[float, float] | None,
     window: Window | None,
+    place: int = 0,
 ) -> Image:
     """An image of stored values: one frame ``(1, rows, columns…)``, or a line of each frame, ``(frames, pixels…)``."""
     presentation = volume.presentation
@@ -118,6 +120,9 @@ def _image(
             unit=rescale.unit,
             window=window,
             padding=_padding_values(rescale, presentation.padding),
+            windows=presentation.frame_windows(place),
+            voi_tables=presentation.frame_tables(place),
+            inverse=presentation.inverse,
         )
     colours = words[0] if whole_frame else words
     bits = volume.stored.bits_stored

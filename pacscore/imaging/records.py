@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pacscore.imaging.attributes import StackAttributes
-from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, Window
+from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, VoiTable, Window
 
 
 def attributes_record(values: StackAttributes) -> dict[str, Any]:
@@ -33,6 +33,8 @@ def attributes_record(values: StackAttributes) -> dict[str, Any]:
             "padding": None if shown.padding is None else list(shown.padding),
             "pixel_aspect": shown.pixel_aspect,
             "findings": list(shown.findings),
+            "voi_tables": [[_table_record(table) for table in frame] for frame in shown.voi_tables],
+            "inverse": shown.inverse,
         },
     }
 
@@ -57,6 +59,8 @@ def attributes_from_record(record: Mapping[str, Any]) -> StackAttributes:
             None if padding is None else (padding[0], padding[1]),
             shown["pixel_aspect"],
             tuple(shown["findings"]),
+            tuple(tuple(_table_from_record(table) for table in frame) for frame in shown.get("voi_tables", [])),
+            shown.get("inverse", False),
         ),
     )
 
@@ -68,6 +72,19 @@ def _format_record(stored: StoredFormat) -> dict[str, Any]:
         "signed": stored.signed,
         "clean": stored.clean,
     }
+
+
+def _table_record(table: VoiTable) -> dict[str, Any]:
+    return {
+        "first": table.first,
+        "entries": table.entries.tolist(),
+        "bits": table.bits,
+        "explanation": table.explanation,
+    }
+
+
+def _table_from_record(record: Mapping[str, Any]) -> VoiTable:
+    return VoiTable(record["first"], np.array(record["entries"], np.uint16), record["bits"], record["explanation"])
 
 
 def _window_record(window: Window) -> list[Any]:

@@ -81,9 +81,9 @@ class Scene:
 
     @classmethod
     def _shown(cls, volume: Volume, rays: arrays.RayVolume, affine: NDArray[np.float64]) -> Scene:
-        shown = volume.presentation
+        shown, window = volume.presentation, volume.shown_window()
         background = background_value(volume, None)
-        return cls(rays, affine, shown.modality, volume.rescale.unit, volume.window(), shown.photometric, background)
+        return cls(rays, affine, shown.modality, volume.rescale.unit, window, shown.photometric, background)
 
     def project(
         self,

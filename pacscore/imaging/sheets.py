@@ -91,7 +91,7 @@ def slice_sheet(
     columns, tile
         As for ``contact_sheet``.
     window : Window, optional
-        By default ``volume.window()``.
+        By default ``volume.shown_window()``.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def slice_sheet(
     if count < 1:
         raise InputError("A sheet shows at least one frame.", found=count)
     total = volume.frame_count
-    shown = window or volume.window()
+    shown = window or volume.shown_window()
     places = np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
     cells: list[tuple[PillowImage.Image, list[Line]]] = []
     for place in places:
@@ -128,7 +128,7 @@ def three_planes(
     center : tuple of int, optional
         ``(slice, row, column)`` of the point; the middle by default.
     window : Window, optional
-        By default ``volume.window()``.
+        By default ``volume.shown_window()``.
     size : int
         Longer side of the picture in pixels, about; at least 256.
     lines : bool

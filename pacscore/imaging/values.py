@@ -166,6 +166,38 @@ class LookupTable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class VoiTable:
+    """A VOI LUT (PS3.3 C.11.2.1.1): a table in place of a window.
+
+    Attributes
+    ----------
+    first : int
+        First modality value mapped, from LUT Descriptor (0028,3002); lower ones map there too, those beyond the end to
+        the last entry.
+    entries : NDArray of uint16
+        ``(entries,)`` output values, 0 to ``2**bits - 1``.
+    bits : int
+        Of an output value, from the descriptor; more where the entries need it.
+    explanation : str
+        LUT Explanation (0028,3003).
+    """
+
+    first: int
+    entries: NDArray[np.uint16]
+    bits: int
+    explanation: str = ""
+
+    def display(self, values: NDArray[Any], *, bits: int = 8, inverse: bool = False) -> NDArray[Any]:
+        """Display values of modality values of any shape, rounded to whole ones first; NaN is shown as the first."""
+        place = np.floor(np.nan_to_num(np.asarray(values, np.float64), nan=self.first) + 0.5) - self.first
+        index = np.clip(place, 0, len(self.entries) - 1).astype(np.int64)
+        top, given = (1 << bits) - 1, (1 << self.bits) - 1
+        scaled = (self.entries.astype(np.int64) * top * 2 + given) // (2 * given)  # To nearest, ties up.
+        shown: NDArray[Any] = scaled.astype(f"u{bits // 8}")[index]
+        return np.invert(shown) if inverse else shown
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Rescale:
     """How stored values become modality values, frame by frame.
 
@@ -263,6 +295,10 @@ class Presentation:
         Stored values of padding, Pixel Padding Value to Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2).
     pixel_aspect : float
         Height of a pixel over its width where no spacing is known: Pixel Aspect Ratio (0028,0034).
+    voi_tables : tuple of tuple of VoiTable
+        The header's VOI LUTs, as ``windows``.
+    inverse : bool
+        Presentation LUT Shape (2050,0020) is INVERSE: low values are bright, as in MONOCHROME1.
     findings : tuple of str
         What in the header could not be used, for people.
     """
@@ -273,6 +309,21 @@ class Presentation:
     padding: tuple[float, float] | None = None
     pixel_aspect: float = 1.0
     findings: tuple[str, ...] = ()
+    voi_tables: tuple[tuple[VoiTable, ...], ...] = ()
+    inverse: bool = False
+
+    @property
+    def is_inverse(self) -> bool:
+        """Low values are bright."""
+        return self.inverse or self.photometric == "MONOCHROME1"
+
+    def frame_windows(self, frame_index: int) -> tuple[Window, ...]:
+        """All windows of one frame."""
+        return self.windows[0 if len(self.windows) == 1 else frame_index] if self.windows else ()
+
+    def frame_tables(self, frame_index: int) -> tuple[VoiTable, ...]:
+        """All VOI LUTs of one frame."""
+        return self.voi_tables[0 if len(self.voi_tables) == 1 else frame_index] if self.voi_tables else ()
 
     def frame_window(self, frame_index: int) -> Window | None:
         """The default window of one frame, None when its header has none."""
@@ -294,7 +345,7 @@ class Presentation:
 
     def frames(self, places: slice | NDArray[np.int64]) -> Presentation:
         """Of some of the frames."""
-        return replace(self, windows=_some(self.windows, places))
+        return replace(self, windows=_some(self.windows, places), voi_tables=_some(self.voi_tables, places))
 
 
 def _some(per_frame: tuple[Item, ...], places: slice | NDArray[np.int64]) -> tuple[Item, ...]:

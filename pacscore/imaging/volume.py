@@ -8,24 +8,35 @@ V3  No geometry is made up: planes across the slices exist only where an affine 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
+from pacscore.errors import AmbiguousError, GeometryError, InputError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import arrays, curved_planes, enhancement, projection, regridding, rendering, resampling
+from pacscore.imaging import (
+    analysis,
+    arrays,
+    choosing,
+    curved_planes,
+    enhancement,
+    projection,
+    regridding,
+    rendering,
+    resampling,
+    segmenting,
+    uptake,
+    windowing,
+)
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
 from pacscore.imaging.selection import select
-from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, PartOfSource, everything
-from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat, Window
-
-_SAMPLE_SLICES = 9
+from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, everything
+from pacscore.imaging.values import MONOCHROME, Presentation, Rescale, StoredFormat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,43 +248,7 @@ class Volume:
         read_modality_into(self, target)
         return target
 
-    def at(self, indices: Mapping[str, int] | None = None, /, **by_name: int) -> Volume:
-        """Choose one index along some of the extra axes: ``volume.at(time=3)``.
-
-        Parameters
-        ----------
-        indices, **by_name
-            Index along each named axis, negative from the end; axes that are not named stay.
-
-        Raises
-        ------
-        InputError
-            There is no such axis.
-        SelectionError
-            The index is outside it.
-        """
-        wanted = {**(indices or {}), **by_name}
-        names = [axis.name for axis in self.axes]
-        if unknown := set(wanted) - set(names):
-            raise InputError(f"There is no axis {sorted(unknown)[0]!r}: this stack has {names or 'none'}.", found=names)
-        fixed: list[int | None] = []
-        for axis, length in zip(self.axes, self.shape, strict=False):
-            index = wanted.get(axis.name)
-            if index is not None and not -length <= index < length:
-                raise SelectionError(f"Index {index} is outside axis {axis.name}, whose length is {length}.")
-            fixed.append(None if index is None else index % length)
-        lead = self.shape[: len(self.axes) + 1]
-        kept = np.arange(self.frame_count).reshape(lead)
-        kept = kept[tuple(slice(None) if index is None else index for index in fixed)].reshape(-1)
-        return replace(
-            self,
-            source=PartOfSource(self.source, fixed),
-            stored=self.stored.frames(kept),
-            rescale=self.rescale.frames(kept),
-            presentation=self.presentation.frames(kept),
-            axes=tuple(axis for axis, index in zip(self.axes, fixed, strict=True) if index is None),
-            sop_instance_uids=tuple(self.sop_instance_uids[place] for place in kept) if self.sop_instance_uids else (),
-        )
+    at = choosing.at
 
     def frame(self, frame_index: int) -> Image:
         """One frame as it was acquired.
@@ -336,21 +311,28 @@ class Volume:
         self._refuse_axes()
         return self.shape[anatomical_axis(self.index_to_lps, plane)]
 
-    def window(self) -> Window | None:
-        """The window to show the whole stack with: the header's where most frames share it, else an automatic one.
-
-        It is computed from at most nine frames spread over the stack, so that the cost does not grow with it (see
-        ``Window.automatic_for``); None for colour.
-        """
-        if not self.is_monochrome:
-            return None
-        shared = self.presentation.shared_window(self.frame_count)
-        if shared is not None:
-            return shared
-        places = np.unique(np.linspace(0, self.frame_count - 1, _SAMPLE_SLICES + 2)[1:-1].round().astype(int))
-        images = [self.frame(int(place)) for place in places]
-        sample = np.concatenate([image.shown_values() for image in images])
-        return Window.automatic_for(sample, unit=self.rescale.unit)
+    shown_window = windowing.shown_window
+    window = windowing.window
+    fuse = windowing.fuse
+    statistics = analysis.statistics
+    histogram = analysis.histogram
+    profile = analysis.profile
+    compare = analysis.compare
+    threshold = segmenting.threshold
+    grow = segmenting.grow
+    components = segmenting.components
+    suv = uptake.suv
+    project = projection.project
+    render = rendering.render
+    turntable = rendering.turntable
+    reslice = resampling.reslice
+    reslice_stack = resampling.reslice_stack
+    slab = resampling.slab
+    curved = curved_planes.curved
+    resample = regridding.resample
+    rectified = regridding.rectified
+    pyramid = regridding.pyramid
+    enhance = enhancement.enhance
 
     def with_array(self, array: NDArray[Any], *, derivation: str, presentation: Presentation | None = None) -> Volume:
         """A derived volume: other values at the same places.
@@ -381,18 +363,6 @@ class Volume:
             presentation=presentation or replace(self.presentation, padding=None),
             derivation=(*self.derivation, derivation),
         )
-
-    project = projection.project
-    render = rendering.render
-    turntable = rendering.turntable
-    reslice = resampling.reslice
-    reslice_stack = resampling.reslice_stack
-    slab = resampling.slab
-    curved = curved_planes.curved
-    resample = regridding.resample
-    rectified = regridding.rectified
-    pyramid = regridding.pyramid
-    enhance = enhancement.enhance
 
     def _refuse_axes(self) -> None:
         if self.axes:

@@ -104,8 +104,12 @@ def shuffle_by(places: Sequence[int]) -> Any:
     return _operation("shuffle", twins.shuffle(places), places)
 
 
-store = _operation("store", twins.store)
+store = _operation("store", twins.store, False)
 """``(array, index, vector)``: put the lanes into ``array[index : index + lanes]``, of the vector's dtype."""
+store_past_cache = _operation("store", twins.store, True)
+"""``(array, index, vector)``: ``store`` for results far larger than the cache, which then need not be read before they
+are written (a window over 109 MB: 2.4 ms for 3.0). The address must be a multiple of the vector's bytes: see to it, a
+processor may end the process otherwise."""
 gather = _operation("gather", twins.gather)
 """``(array, base, offsets)`` → ``array[base + offsets[lane]]`` for each lane; offsets are int32 or int64."""
 gather_pairs = _operation("gather_pairs", twins.gather_pairs)

@@ -61,7 +61,7 @@ def load(lanes: int) -> Any:
     return _intrinsic(2, typed, emit)
 
 
-def store() -> Any:
+def store(streaming: bool) -> Any:
     def typed(array: Any, index: Any, vector: Any) -> Any:
         fits = contiguous(array) and array.mutable and isinstance(vector, Vector) and vector.dtype == array.dtype
         return types.void(array, types.intp, vector) if fits else None
@@ -70,6 +70,9 @@ def store() -> Any:
         place = pointer(context, builder, signature.args[0], values[0], values[1])
         stored = builder.store(values[2], builder.bitcast(place, values[2].type.as_pointer()))
         stored.align = signature.args[0].dtype.bitwidth // 8
+        if streaming:
+            stored.align = signature.args[2].dtype.bitwidth // 8 * signature.args[2].lanes
+            stored.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         return context.get_dummy_value()
 
     return _intrinsic(3, typed, emit)

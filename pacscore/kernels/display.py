@@ -77,14 +77,15 @@ def look_up_into(words: NDArray[Any], first: int, table: NDArray[np.float32], ou
 
 
 @kernel
-def window_linear_into(values: NDArray[np.float32], center: float, width: float, out: NDArray[np.uint8]) -> None:
-    """Map modality values to 8-bit display values, VOI LUT Function LINEAR.
+def window_linear_into(values: NDArray[np.float32], center: float, width: float, top: float, out: NDArray[Any]) -> None:
+    """Map modality values to display values of 0 to ``top``, VOI LUT Function LINEAR.
 
     values : (rows, columns) float32, C order, in the modality's output unit (CT: HU); NaN becomes 0
     center, width : Window Center and Window Width, same unit; width >= 1
-    out : (rows, columns) uint8, C order, must not overlap values
+    top : 255 or 65535
+    out : (rows, columns) uint8 or uint16, C order, must not overlap values
 
-    PS3.3 C.11.2.1.2.1 with ymin = 0, ymax = 255; ties round up. One pass, no temporaries.
+    PS3.3 C.11.2.1.2.1 with ymin = 0, ymax = top; ties round up. One pass, no temporaries.
     """
     low = center - 0.5 - (width - 1.0) / 2.0
     high = center - 0.5 + (width - 1.0) / 2.0
@@ -94,22 +95,25 @@ def window_linear_into(values: NDArray[np.float32], center: float, width: float,
         for column in range(source.shape[0]):
             x = np.float64(source[column])  # Stated: NumPy would keep float32 here, Numba would widen.
             if x > high:
-                target[column] = 255
+                target[column] = np.int32(top)
             elif x > low:
-                target[column] = np.uint8(((x - (center - 0.5)) / (width - 1.0) + 0.5) * 255.0 + 0.5)
+                target[column] = np.int32(((x - (center - 0.5)) / (width - 1.0) + 0.5) * top + 0.5)
             else:
                 target[column] = 0  # NaN too: no comparison with it holds.
 
 
 @kernel
-def window_linear_exact_into(values: NDArray[np.float32], center: float, width: float, out: NDArray[np.uint8]) -> None:
-    """Map modality values to 8-bit display values, VOI LUT Function LINEAR_EXACT.
+def window_linear_exact_into(
+    values: NDArray[np.float32], center: float, width: float, top: float, out: NDArray[Any]
+) -> None:
+    """Map modality values to display values of 0 to ``top``, VOI LUT Function LINEAR_EXACT.
 
     values : (rows, columns) float32, C order, in the modality's output unit; NaN becomes 0
     center, width : Window Center and Window Width, same unit; width > 0
-    out : (rows, columns) uint8, C order, must not overlap values
+    top : 255 or 65535
+    out : (rows, columns) uint8 or uint16, C order, must not overlap values
 
-    PS3.3 C.11.2.1.3.2 with ymin = 0, ymax = 255; ties round up.
+    PS3.3 C.11.2.1.3.2 with ymin = 0, ymax = top; ties round up.
     """
     low = center - width / 2.0
     high = center + width / 2.0
@@ -119,22 +123,25 @@ def window_linear_exact_into(values: NDArray[np.float32], center: float, width: 
         for column in range(source.shape[0]):
             x = np.float64(source[column])
             if x > high:
-                target[column] = 255
+                target[column] = np.int32(top)
             elif x > low:
-                target[column] = np.uint8(((x - center) / width + 0.5) * 255.0 + 0.5)
+                target[column] = np.int32(((x - center) / width + 0.5) * top + 0.5)
             else:
                 target[column] = 0
 
 
 @kernel
-def window_sigmoid_into(values: NDArray[np.float32], center: float, width: float, out: NDArray[np.uint8]) -> None:
-    """Map modality values to 8-bit display values, VOI LUT Function SIGMOID.
+def window_sigmoid_into(
+    values: NDArray[np.float32], center: float, width: float, top: float, out: NDArray[Any]
+) -> None:
+    """Map modality values to display values of 0 to ``top``, VOI LUT Function SIGMOID.
 
     values : (rows, columns) float32, C order, in the modality's output unit; NaN becomes 0
     center, width : Window Center and Window Width, same unit; width > 0
-    out : (rows, columns) uint8, C order, must not overlap values
+    top : 255 or 65535
+    out : (rows, columns) uint8 or uint16, C order, must not overlap values
 
-    PS3.3 C.11.2.1.3.1 with ymin = 0, ymax = 255; ties round up. Within 1 of the twin: the compiler's exp may differ
+    PS3.3 C.11.2.1.3.1 with ymin = 0, ymax = top; ties round up. Within 1 of the twin: the compiler's exp may differ
     from NumPy's in the last bit.
     """
     for row in range(values.shape[0]):
@@ -143,6 +150,6 @@ def window_sigmoid_into(values: NDArray[np.float32], center: float, width: float
         for column in range(source.shape[0]):
             exponent = -4.0 * (np.float64(source[column]) - center) / width
             if exponent < 700.0:
-                target[column] = np.uint8(255.0 / (1.0 + np.exp(exponent)) + 0.5)
+                target[column] = np.int32(top / (1.0 + np.exp(exponent)) + 0.5)
             else:
                 target[column] = 0  # NaN too; beyond 709 exp overflows.

@@ -26,6 +26,7 @@ class Geometry:
     orientation: tuple[float, ...] | None = None
     positions: NDArray[np.float64] | None = None
     findings: Sequence[object] = field(default_factory=tuple)
+    frame_of_reference_uid: str = ""
 
     def slice_position_lps(self, index: int) -> NDArray[np.float64] | None:
         if self.positions is not None:

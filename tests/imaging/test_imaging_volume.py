@@ -225,7 +225,7 @@ def test_colour_frames_are_images_of_rgb():
     volume = make(words, presentation=Presentation("US", "RGB"))
     np.testing.assert_array_equal(volume.frame(1).array, words[1])
     np.testing.assert_array_equal(volume.plane("coronal", 2).array, words[:, 2])
-    assert volume.window() is None
+    assert volume.shown_window() is None
     with pytest.raises(UnsupportedError, match="YBR_FULL"):
         make(words, presentation=Presentation("US", "YBR_FULL")).frame(0)
     swapped = make(words, presentation=Presentation("US", "YBR_FULL"), to_rgb=lambda frame: frame[..., ::-1])
@@ -241,18 +241,18 @@ def test_palettes_are_turned_to_rgb_by_the_given_function():
 
 def test_the_headers_window_goes_before_an_automatic_one(array):
     shared = Presentation(windows=((Window(40, 400), Window(300, 1500)),))
-    assert make(array, presentation=shared).window() == Window(40, 400)
+    assert make(array, presentation=shared).shown_window() == Window(40, 400)
     assert make(array, presentation=shared).plane("coronal", 0).window == Window(40, 400)
-    automatic = make(array).window()
+    automatic = make(array).shown_window()
     assert automatic is not None
     assert automatic.automatic
 
 
 def test_hounsfield_units_get_a_soft_tissue_window(array):
     values = make(array % 200, rescale=Rescale.linear(unit="HU"))
-    assert values.window() == Window(40, 400, explanation="soft tissue", automatic=True)
+    assert values.shown_window() == Window(40, 400, explanation="soft tissue", automatic=True)
     air = make(np.full_like(array, -1000), rescale=Rescale.linear(unit="HU"))
-    assert air.window().center < -900
+    assert air.shown_window().center < -900
 
 
 def test_a_derived_volume_lies_where_its_source_lies(array):

@@ -39,6 +39,7 @@ from pacscore.kernels._vector import (
     splat_of,
     square_root,
     store,
+    store_past_cache,
     subtract_saturated,
     trailing_zeros,
 )
@@ -357,6 +358,22 @@ def test_extremes_take_the_second_beside_a_nan() -> None:
     kernel(arithmetic_into)(a, b, out)
     assert np.array_equal(out[24:32], b, equal_nan=True)
     assert np.array_equal(out[32:40], b, equal_nan=True)
+
+
+@kernel
+def doubled_past_cache_into(a: Any, out: Any) -> None:
+    for start in range(0, a.size, 64):
+        store_past_cache(out, start, load64(a, start) + load64(a, start))
+
+
+@pytest.mark.kernel
+def test_storing_past_the_cache_stores_the_same() -> None:
+    room = np.zeros(64 * 9, np.uint8)
+    skip = -room.ctypes.data % 64
+    out, a = room[skip : skip + 512], np.random.default_rng(9).integers(0, 256, 512, np.uint8)
+    doubled_past_cache_into(a, out)
+    assert np.array_equal(out, a + a)
+    assert room.sum(dtype=int) == out.sum(dtype=int)
 
 
 @kernel

@@ -163,9 +163,10 @@ def window(
     *,
     function: str = "LINEAR",
     inverse: bool = False,
-    out: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
-    """Map modality values to 8-bit display values.
+    bits: int = 8,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Map modality values to 8 or 16-bit display values.
 
     Parameters
     ----------
@@ -177,17 +178,20 @@ def window(
         LINEAR, LINEAR_EXACT or SIGMOID.
     inverse : bool
         Low values are bright: MONOCHROME1.
-    out : NDArray of uint8, optional
+    bits : int
+        8 gives uint8 of 0 to 255, 16 gives uint16 of 0 to 65535.
+    out : NDArray, optional
         Shape of ``values``, C order.
 
     Raises
     ------
     InputError
-        ``values`` has not two axes, the width is below 1 (LINEAR) or not above 0 (else), or ``out`` does not fit.
+        ``values`` has not two axes, the width is below 1 (LINEAR) or not above 0 (else), bits are
+        neither 8 nor 16, or ``out`` does not fit.
 
     Notes
     -----
-    PS3.3 C.11.2.1.2 and C.11.2.1.3, output range 0 to 255, ties round up.
+    PS3.3 C.11.2.1.2 and C.11.2.1.3, output range 0 to 2**bits - 1, ties round up.
 
     Examples
     --------
@@ -200,16 +204,18 @@ def window(
             f"A window maps (rows, columns) of numbers: these are {values.dtype} of {values.ndim} axes.",
             found=values.shape,
         )
+    if bits not in {8, 16}:
+        raise InputError(f"Display values have 8 or 16 bits, not {bits}.", found=bits)
     ready = np.ascontiguousarray(values, np.float32)
-    target = output_array(out, values.shape, np.dtype(np.uint8))
-    if function == "LINEAR":
-        kernels.window_linear_into(ready, float(center), float(width), target)
-    elif function == "LINEAR_EXACT":
-        kernels.window_linear_exact_into(ready, float(center), float(width), target)
-    else:
-        kernels.window_sigmoid_into(ready, float(center), float(width), target)
+    target = output_array(out, values.shape, np.dtype(f"u{bits // 8}"))
+    shown = {
+        "LINEAR": kernels.window_linear_into,
+        "LINEAR_EXACT": kernels.window_linear_exact_into,
+        "SIGMOID": kernels.window_sigmoid_into,
+    }[function]
+    shown(ready, float(center), float(width), float(2**bits - 1), target)
     if inverse:
-        np.subtract(255, target, out=target)
+        np.invert(target, out=target)
     return target
 
 

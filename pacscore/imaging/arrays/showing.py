@@ -1,0 +1,266 @@
+"""Stored words to display values in one pass, on plain arrays.
+
+Whatever lies between a stored value and a display value (rescale, modality and VOI tables, windows, inversion) is a
+function of the stored value alone, so it is worked out once for every stored value there can be: a table. Where the
+table is a straight ramp between two constant ends, as those of linear windows are, integer arithmetic takes its place,
+which is twice as fast: a factor and an addend are sought and then proved against the table at every stored value.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.errors import InputError
+from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
+from pacscore.imaging.arrays.intensity import rescale, window
+from pacscore.kernels import pointwise as kernels
+from pacscore.parallel import run_tiles
+
+_TILE = 1 << 20
+_PAST_CACHE_BYTES = 8 << 20
+_CANDIDATES = 400
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DisplayMap:
+    """How words become display values; make one with ``display_map`` and apply it to many arrays.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of the words: integers of 8 or 16 bits.
+    table : NDArray of uint8 or uint16
+        ``(entries,)`` display values of the keys from ``base`` on; a key is a stored value less the smallest there is.
+    mask, sign, base : int
+        ``((word & mask) ^ sign) - base`` is a word's place in the table, held within it.
+    ramp : NDArray of uint16, optional
+        The numbers of ``kernels.pointwise.ramp_into`` that give the same as the table.
+    """
+
+    dtype: np.dtype[Any]
+    table: NDArray[Any]
+    mask: int
+    sign: int
+    base: int
+    ramp: NDArray[np.uint16] | None
+
+    def apply(
+        self, words: NDArray[Any], *, out: NDArray[Any] | None = None, threads: int | None = None
+    ) -> NDArray[Any]:
+        """Map words of any shape.
+
+        Parameters
+        ----------
+        words : NDArray
+            Integers of the map's dtype, either byte order.
+        out : NDArray, optional
+            Shape of ``words``, dtype of the table, C order, not overlapping them.
+        threads : int, optional
+            At most so many; by default those of ``Settings``.
+
+        Raises
+        ------
+        InputError
+            Another dtype, or ``out`` does not fit.
+        """
+        if words.dtype.newbyteorder("=") != self.dtype:
+            raise InputError(f"The map is of {self.dtype} words, these are {words.dtype}.", found=str(words.dtype))
+        ready = native(words)
+        target = aligned_empty(words.shape, self.table.dtype) if out is None else out
+        target = output_array(target, words.shape, self.table.dtype)
+        refuse_overlap(ready, target)
+        source, shown = ready.reshape(-1).view(f"u{self.dtype.itemsize}"), target.reshape(-1)
+        numbers = self.ramp
+        if numbers is not None:
+            past_cache = target.nbytes >= _PAST_CACHE_BYTES and target.ctypes.data % kernels.LANES == 0
+
+            def fill(start: int, stop: int) -> None:
+                kernels.ramp_into(source[start:stop], numbers, past_cache, shown[start:stop])
+        else:
+
+            def fill(start: int, stop: int) -> None:
+                kernels.table_into(source[start:stop], self.mask, self.sign, self.base, self.table, shown[start:stop])
+
+        run_tiles(fill, source.size, tile=_TILE, threads=threads)
+        return target
+
+
+def display_map(
+    shown: NDArray[Any], dtype: np.dtype[Any], *, bits_stored: int | None = None, high_bit: int | None = None
+) -> DisplayMap:
+    """The map that shows each stored value as a table says.
+
+    Parameters
+    ----------
+    shown : NDArray of uint8 or uint16
+        ``(2**bits_stored,)`` display values of all stored values in rising order (see ``stored_values``).
+    dtype : dtype
+        Of the words: 8 or 16 bits; signed where Pixel Representation is 1.
+    bits_stored, high_bit : int, optional
+        Bits Stored (0028,0101) and High Bit (0028,0102); by default the whole word.
+
+    Raises
+    ------
+    InputError
+        A dtype of more than 16 bits, or a table that does not fit.
+    """
+    width = dtype.itemsize * 8
+    _refuse_wide(dtype)
+    bits = width if bits_stored is None else bits_stored
+    high = bits - 1 if high_bit is None else high_bit
+    if not 1 <= bits <= high + 1 <= width or shown.shape != (1 << bits,) or shown.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"Bits Stored {bits} ending at High Bit {high} of {width} need a table of {1 << bits} uint8 or uint16: it "
+            f"has {shown.shape} {shown.dtype}.",
+            found=shown.shape,
+        )
+    mask, sign = (1 << bits) - 1, (1 << (bits - 1)) if dtype.kind == "i" else 0
+    if high + 1 != bits:  # Stored values begin above the lowest bit: every word gets an entry of its own.
+        words = np.arange(1 << width, dtype=np.uint32).astype(f"u{dtype.itemsize}")
+        keys = ((words.astype(np.int64) >> (high + 1 - bits)) & mask) ^ sign
+        shown, mask, sign = shown[keys], (1 << width) - 1, 0
+    base, top = _changing(shown)
+    table = np.ascontiguousarray(shown[base : top + 1])
+    ramp = None
+    if width == 16 and table.dtype == np.uint8:
+        ramp = _proved(_find_ramp(table, mask, sign, base), shown, sign)
+    return DisplayMap(np.dtype(dtype).newbyteorder("="), table, mask, sign, base, ramp)
+
+
+def stored_values(dtype: np.dtype[Any], bits_stored: int | None = None) -> NDArray[Any]:
+    """All stored values that words can hold, rising: ``(2**bits_stored,)`` of the words' dtype.
+
+    Examples
+    --------
+    >>> stored_values(np.dtype(np.int16), 3)
+    array([-4, -3, -2, -1,  0,  1,  2,  3], dtype=int16)
+    """
+    bits = dtype.itemsize * 8 if bits_stored is None else bits_stored
+    low = -(1 << (bits - 1)) if dtype.kind == "i" else 0
+    return np.arange(low, low + (1 << bits)).astype(dtype)
+
+
+def display_stored(
+    words: NDArray[Any],
+    center: float,
+    width: float,
+    *,
+    function: str = "LINEAR",
+    slope: float = 1.0,
+    intercept: float = 0.0,
+    bits_stored: int | None = None,
+    high_bit: int | None = None,
+    inverse: bool = False,
+    bits: int = 8,
+    out: NDArray[Any] | None = None,
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """Stored words to display values in one pass: mask, rescale, window, invert.
+
+    Parameters
+    ----------
+    words : NDArray
+        Integers of 8 or 16 bits, any shape; signed where Pixel Representation is 1.
+    center, width, function
+        The window, in modality values; see ``window``.
+    slope, intercept : float
+        Rescale Slope (0028,1053) and Rescale Intercept (0028,1052).
+    bits_stored, high_bit : int, optional
+        Bits Stored (0028,0101) and High Bit (0028,0102); by default the whole word.
+    inverse : bool
+        Low values are bright: MONOCHROME1, or Presentation LUT Shape INVERSE.
+    bits : int
+        8 or 16: display values of 0 to 255 (uint8) or 0 to 65535 (uint16).
+    out : NDArray, optional
+        Shape of ``words``, C order.
+    threads : int, optional
+        At most so many; the result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        Words of more than 16 bits, no window of the Standard, other bits than 8 and 16, or ``out`` does not fit.
+
+    Notes
+    -----
+    PS3.3 C.11.1.1.2 and C.11.2.1. Equal to ``window(rescale(mask_stored(words)))`` at every stored value.
+
+    Examples
+    --------
+    >>> display_stored(np.array([864, 1064, 1264], np.int16), 40, 400, intercept=-1024)
+    array([  0, 128, 255], dtype=uint8)
+    """
+    _refuse_wide(words.dtype)
+    stored = stored_values(words.dtype.newbyteorder("="), bits_stored)
+    values = rescale(stored[None], slope, intercept)
+    shown = window(values, center, width, function=function, inverse=inverse, bits=bits)[0]
+    mapped = display_map(shown, words.dtype, bits_stored=bits_stored, high_bit=high_bit)
+    return mapped.apply(words, out=out, threads=threads)
+
+
+def _refuse_wide(dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        raise InputError(f"Words of 8 or 16 bits are shown by a table, not {dtype}. Window modality values instead.")
+
+
+def _changing(shown: NDArray[Any]) -> tuple[int, int]:
+    """The last key of the constant beginning, and the first of the constant end."""
+    differing = np.flatnonzero(shown[1:] != shown[:-1])
+    return (int(differing[0]), int(differing[-1]) + 1) if differing.size else (0, 0)
+
+
+def _find_ramp(table: NDArray[np.uint8], mask: int, sign_bit: int, base: int) -> NDArray[np.uint16] | None:
+    """Numbers of ``ramp_into`` that may give the table, None where it is no ramp."""
+    values = table.astype(np.int64)
+    flip = 255 if values[0] > values[-1] else 0
+    values ^= flip
+    span = len(values) - 1
+    if (np.diff(values) < 0).any() or base >= 1 << 16:
+        return None
+    first = int(values[0])
+    values -= first
+    slope = float(values[-1] - values[0]) / max(1, span)
+    # The factor is to have all of its 16 bits: a steep ramp is multiplied after a shift, a flat one shifted afterwards.
+    shift, drop = (max(0, math.ceil(sign * math.log2(slope or 1.0))) for sign in (1, -1))
+    drop = min(7, max(0, drop - 1))
+    if span << shift > 65535:
+        return None
+    # Only the first and last place of each level bind the factor: at most 512 of 65536.
+    edges = np.flatnonzero(np.diff(values, prepend=-1, append=256))
+    places = np.unique(np.concatenate([edges[:-1], edges[1:] - 1]))
+    steps, levels, width = places << shift, values[places] << (16 + drop), 1 << (16 + drop)
+    middle = round(slope * width / (1 << shift))
+    for number in range(_CANDIDATES):
+        factor = middle + ((number + 1) // 2 if number & 1 else -(number // 2))
+        if not 0 <= factor <= 65535:
+            continue
+        least = max(0, int((levels - steps * factor).max()))
+        most = min(width - 1, int((levels + width - 1 - steps * factor).min()))
+        if least <= most:
+            above, addend = divmod((least + most) // 2, 1 << 16)
+            offset = (first << drop) + above
+            return np.array([mask, sign_bit, base, span, shift, factor, addend, offset, drop, flip], np.uint16)
+    return None
+
+
+def _proved(numbers: NDArray[np.uint16] | None, shown: NDArray[np.uint8], sign: int) -> NDArray[np.uint16] | None:
+    """The numbers, if the kernel itself gives the display value of every stored value with them."""
+    if numbers is None:
+        return None
+    words = (np.arange(len(shown)) ^ sign).astype(np.uint16)
+    found = np.empty(len(shown), np.uint8)
+    kernels.ramp_into(words, numbers, False, found)
+    return numbers if np.array_equal(found, shown) else None
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array whose first item lies at a multiple of 64 bytes."""
+    count = int(np.prod(shape, dtype=np.int64))
+    room = np.empty(count * dtype.itemsize + kernels.LANES, np.uint8)
+    skip = -room.ctypes.data % kernels.LANES
+    return room[skip : skip + count * dtype.itemsize].view(dtype).reshape(shape)

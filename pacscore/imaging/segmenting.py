@@ -1,0 +1,132 @@
+"""Parts of volumes by their values: thresholds, regions that grow, connected components; methods of ``Volume``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pacscore.errors import GeometryError, InputError
+from pacscore.imaging import arrays
+from pacscore.imaging.analysis import refuse_axes, refuse_colour
+from pacscore.imaging.arrays import LabelStatistics
+from pacscore.imaging.values import Rescale, Window
+
+if TYPE_CHECKING:
+    from pacscore.imaging.volume import Volume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Components:
+    """Connected components of a volume.
+
+    Attributes
+    ----------
+    volume : Volume
+        Labels, uint32; 0 is outside.
+    statistics : LabelStatistics
+        In voxels and modality values.
+    centroids_lps : NDArray of float64
+        ``(labels, 3)`` LPS millimetres.
+    volumes_mm3 : NDArray of float64
+        ``(labels,)``.
+    """
+
+    volume: Volume
+    statistics: LabelStatistics
+    centroids_lps: NDArray[np.float64]
+    volumes_mm3: NDArray[np.float64]
+
+
+def threshold(volume: Volume, low: float, high: float = math.inf) -> Volume:
+    """The voxels between two modality values, both included: a derived volume of 0 and 1.
+
+    Raises
+    ------
+    InputError
+        The bounds are the wrong way round, or the volume is in colour.
+    """
+    if not low <= high:
+        raise InputError(f"A threshold takes the lower value first: {low} and {high} are not in order.")
+    return _mask_volume(volume, _between(volume, low, high), f"threshold {low:g} to {high:g}")
+
+
+def grow(
+    volume: Volume, seeds_lps: Sequence[ArrayLike], *, low: float, high: float = math.inf, connectivity: int = 6
+) -> Volume:
+    """The voxels between two modality values that are connected with a seed: a derived volume of 0 and 1.
+
+    Parameters
+    ----------
+    seeds_lps : sequence of three floats
+        LPS millimetres; the nearest voxel of each is where growing begins.
+    low, high : float
+        Both belong to the region.
+    connectivity : int
+        6, 18 or 26.
+
+    Raises
+    ------
+    InputError
+        There is no seed, one lies outside the volume, or the bounds are the wrong way round.
+    GeometryError, AmbiguousError
+        The volume has no affine, or further axes.
+    """
+    refuse_axes(volume)
+    affine = volume.index_to_lps
+    points = np.asarray(seeds_lps, np.float64).reshape(-1, 3)
+    if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+        raise GeometryError("A single slice has no thickness: growing needs a volume of two slices or more.")
+    seeds = np.floor(np.linalg.solve(affine[:3, :3], (points - affine[:3, 3]).T).T + 0.5).astype(np.int64)
+    values = volume.modality()
+    region = arrays.grow_region(values, seeds.tolist(), low=low, high=high, connectivity=connectivity)
+    return _mask_volume(volume, region, f"region grown from {len(seeds)} seeds, {low:g} to {high:g}")
+
+
+def components(volume: Volume, low: float, high: float = math.inf, *, connectivity: int = 26) -> Components:
+    """Label the connected parts of what lies between two modality values, and measure each.
+
+    Raises
+    ------
+    InputError
+        The bounds are the wrong way round, the volume is in colour, or there is no such connectivity.
+    GeometryError, AmbiguousError
+        The volume has no affine, or further axes.
+    """
+    refuse_axes(volume)
+    if not low <= high:
+        raise InputError(f"A threshold takes the lower value first: {low} and {high} are not in order.")
+    affine = volume.index_to_lps
+    values = volume.modality()
+    labels, _ = arrays.label_components((values >= low) & (values <= high), connectivity=connectivity)
+    measured = arrays.measure_labels(labels, values)
+    said = f"connected components of {low:g} to {high:g}, {connectivity} neighbours"
+    shown = replace(volume.presentation, padding=None, windows=(), voi_tables=(), photometric="MONOCHROME2")
+    labelled = replace(volume.with_array(labels, derivation=said, presentation=shown), rescale=Rescale.linear())
+    centroids = measured.centroids @ affine[:3, :3].T + affine[:3, 3]
+    sizes = np.asarray(measured.voxels * abs(float(np.linalg.det(affine[:3, :3]))), np.float64)
+    return Components(labelled, measured, centroids, sizes)
+
+
+def _between(volume: Volume, low: float, high: float) -> NDArray[np.bool_]:
+    refuse_colour(volume)
+    values = volume.modality()
+    inside: NDArray[np.bool_] = (values >= low) & (values <= high)
+    return inside
+
+
+def _mask_volume(volume: Volume, mask: NDArray[np.bool_], said: str) -> Volume:
+    shown = replace(
+        volume.presentation,
+        padding=None,
+        windows=((Window.between(0, 1),),),
+        voi_tables=(),
+        photometric="MONOCHROME2",
+        inverse=False,
+    )
+    derived = volume.with_array(mask.view(np.uint8), derivation=said, presentation=shown)
+    return replace(derived, rescale=Rescale.linear())
