@@ -2,7 +2,13 @@
 
 from importlib import import_module
 
-MODULES: tuple[str, ...] = ("kernels_intensity", "kernels_analysis")
+MODULES: tuple[str, ...] = (
+    "kernels_intensity",
+    "kernels_sampling",
+    "kernels_rays",
+    "kernels_analysis",
+    "kernels_start",
+)
 
 for _module in MODULES:
     import_module(_module)

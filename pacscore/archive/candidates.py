@@ -6,6 +6,7 @@ read again when its series is sealed, so that a folder of any size is scanned in
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -31,6 +32,10 @@ class Source(Protocol):
 
     def read(self) -> bytes:
         """The whole object."""
+        ...
+
+    def buffer(self) -> bytes | memoryview:
+        """The whole object, perhaps mapped: for who only looks at it."""
         ...
 
     def head(self, length: int) -> bytes:
@@ -71,6 +76,10 @@ class FileSource:
             )
         return data
 
+    def buffer(self) -> bytes:
+        """The whole file. Not mapped: whoever shortens a mapped file ends the process that looks at it."""
+        return self.read()
+
     def head(self, length: int) -> bytes:
         """Its first bytes."""
         with self._open() as file:
@@ -108,9 +117,34 @@ class BytesSource:
         """The object."""
         return self.data
 
+    def buffer(self) -> bytes:
+        """The object."""
+        return self.data
+
     def head(self, length: int) -> bytes:
         """Its first bytes."""
         return self.data[:length]
+
+
+class MappedSource:
+    """An object in a file of the archive's own, which never gets shorter: mapped, so that it takes no memory."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.size = size
+        with path.open("rb") as file:
+            self._view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def read(self) -> bytes:
+        """A copy of the whole."""
+        return bytes(self._view)
+
+    def buffer(self) -> memoryview:
+        """The mapped file."""
+        return self._view
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes."""
+        return bytes(self._view[:length])
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +228,7 @@ def scan_source(source: Source, settings: Settings, transfer_syntax_uid: str | N
             wanted = min(source.size, max(more.at_least, 4 * wanted))
             continue
         if found.pixels is not None and found.pixels.length < 0:
-            found = locate_pixels_end(source.read(), found)  # Only the whole tells where encapsulated pixels end.
+            found = locate_pixels_end(source.buffer(), found)  # Only the whole tells where encapsulated pixels end.
         return found, bytes(head[: found.header_length])
 
 

@@ -26,14 +26,14 @@ from pacscore.dicom.description import PIXEL_KEYWORDS
 from pacscore.dicom.documents import choose_documents
 from pacscore.dicom.elements import PIXEL_TAGS
 from pacscore.dicom.encapsulated import FrameMap, map_frames
-from pacscore.dicom.pixels import NativeMapping, PixelDescription, describe_pixels, native_mapping
+from pacscore.dicom.pixels import NativeMapping, PixelDescription, SampleKind, describe_pixels, native_mapping
 from pacscore.dicom.scan import Scan
 from pacscore.errors import InputError
 from pacscore.geometry import GEOMETRY_KEYWORDS, FrameReader, Stack, build_stacks
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, read_attributes
 from pacscore.parallel import map_ordered
 from pacscore.settings import Settings
-from pacscore.store.plan import ObjectPlan, SeriesPlan, StackPlan, Treatment
+from pacscore.store.plan import ObjectPlan, SeriesPlan, StackPlan, StoredBits, Treatment
 from pacscore.store.strategy import Strategy
 
 _INSTANCE_KEYWORDS = frozenset({"InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames"})
@@ -110,7 +110,7 @@ def _is_at_hand(candidate: Candidate) -> bool:
 
 def _describe_all(candidates: Sequence[Candidate], settings: Settings) -> list[Described]:
     if not all(map(_is_at_hand, candidates)):
-        return list(map_ordered(lambda each: describe(each, settings), candidates))
+        return list(map_ordered(lambda each: describe(each, settings), candidates, threads=settings.threads()))
     # Decoding holds the interpreter's lock: only reading objects again is worth handing to other threads.
     headers = [_header_of(each) for each in candidates]
     documents = choose_documents(headers, _PLAN_KEYWORDS)
@@ -167,7 +167,7 @@ def _fragments(
     assert place is not None
     if description is None:
         return None
-    whole = candidate.source.read()
+    whole = candidate.source.buffer()
     value = memoryview(whole)[place.offset : place.offset + place.length]
     try:
         return map_frames(
@@ -301,7 +301,16 @@ def _object_plan(each: Described, places: NDArray[np.int64]) -> ObjectPlan:
         fragments=each.fragments,
         version=candidate.version,
         current=candidate.current,
+        stored_bits=_stored_bits(each.description) if in_array else None,
     )
+
+
+def _stored_bits(description: PixelDescription | None) -> StoredBits | None:
+    if description is None or description.kind is SampleKind.FLOAT:
+        return None
+    allocated, stored = description.bits_allocated, description.bits_stored
+    shift = description.high_bit + 1 - stored
+    return None if stored == allocated else StoredBits(allocated, stored, shift, description.signed)
 
 
 def _series_document(described: Sequence[Described], wanted: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

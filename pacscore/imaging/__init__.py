@@ -1,27 +1,36 @@
 """Volumes and images with their geometry.
 
 ``Volume`` reads stored or modality values through an ``ArraySource``; ``Image`` is one plane of it and becomes a
-picture; ``contact_sheet``, ``slice_sheet`` and ``three_planes`` make pictures of many. ``arrays`` holds the same steps
-on plain arrays.
+picture; ``contact_sheet``, ``slice_sheet`` and ``three_planes`` make pictures of many. A ``Scene`` is a volume made
+ready to be seen from any side. ``arrays`` holds the same steps on plain arrays.
 """
 
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, StackAttributes, read_attributes
+from pacscore.imaging.curved_planes import CenterLine, center_line
 from pacscore.imaging.image import Image
 from pacscore.imaging.masks import Mask
 from pacscore.imaging.presets import automatic_window, preset
 from pacscore.imaging.regions import Ellipse, Polygon, angle_rad, distance_mm
+from pacscore.imaging.rendering import save_turntable
+from pacscore.imaging.scene import Scene
 from pacscore.imaging.sheets import contact_sheet, slice_sheet, three_planes
 from pacscore.imaging.sources import ArrayInMemory, ArraySource, Box, InterleavedSource, PartOfSource
+from pacscore.imaging.transfer import PRESETS, TransferFunction
 from pacscore.imaging.uptake import Uptake
 from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFormat, VoiTable, Window
+from pacscore.imaging.views import DIRECTIONS, Framing, View
 from pacscore.imaging.volume import Volume
 
 __all__ = [
+    "DIRECTIONS",
     "IMAGING_KEYWORDS",
+    "PRESETS",
     "ArrayInMemory",
     "ArraySource",
     "Box",
+    "CenterLine",
     "Ellipse",
+    "Framing",
     "Image",
     "InterleavedSource",
     "LookupTable",
@@ -30,18 +39,23 @@ __all__ = [
     "Polygon",
     "Presentation",
     "Rescale",
+    "Scene",
     "StackAttributes",
     "StoredFormat",
+    "TransferFunction",
     "Uptake",
+    "View",
     "VoiTable",
     "Volume",
     "Window",
     "angle_rad",
     "automatic_window",
+    "center_line",
     "contact_sheet",
     "distance_mm",
     "preset",
     "read_attributes",
+    "save_turntable",
     "slice_sheet",
     "three_planes",
 ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pacscore.dicom.overlays import Overlay
 from pacscore.errors import InputError
-from pacscore.imaging import arrays
+from pacscore.imaging import arrays, image_moves
 from pacscore.imaging.anatomy import reading_order
 from pacscore.imaging.presets import Voi, choose_voi
 from pacscore.imaging.values import MONOCHROME, VoiTable, Window
@@ -50,6 +50,8 @@ class Image:
         All windows and VOI LUTs of the header, to choose from.
     inverse : bool
         Low values are bright though the photometric interpretation does not say so.
+    as_seen : bool
+        A view from a chosen side: its pictures are not turned to the radiological convention.
 
     Raises
     ------
@@ -71,6 +73,7 @@ class Image:
     windows: tuple[Window, ...] = ()
     voi_tables: tuple[VoiTable, ...] = ()
     inverse: bool = False
+    as_seen: bool = False
 
     def __post_init__(self) -> None:
         is_grey = self.photometric in MONOCHROME and self.array.ndim == 2
@@ -180,9 +183,9 @@ class Image:
         """The same plane turned to the radiological convention, its affine with it.
 
         Axial: patient right at the left, front at the top. Coronal: head at the top. Sagittal: front at the left, head
-        at the top. An image without affine, or already so, comes back as it is.
+        at the top. An image without affine, already so, or kept as seen comes back as it is.
         """
-        if self.index_to_lps is None:
+        if self.index_to_lps is None or self.as_seen:
             return self
         affine = self.index_to_lps
         transpose, flip_rows, flip_columns = reading_order(affine[:3, 1], affine[:3, 2])
@@ -201,6 +204,11 @@ class Image:
         aspect = 1 / self.pixel_aspect if transpose else self.pixel_aspect
         turned = np.ascontiguousarray(array)
         return replace(self, array=turned, index_to_lps=affine, spacing_mm=spacing, pixel_aspect=aspect)
+
+    magnify = image_moves.magnify
+    rotate = image_moves.rotate
+    pan = image_moves.pan
+    flip = image_moves.flip
 
     def picture(
         self, *, window: Window | None = None, size: tuple[int, int] | None = None, markers: bool = False

@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import analysis, arrays, segmenting, uptake, windowing
+from pacscore.imaging import (
+    analysis,
+    arrays,
+    curved_planes,
+    projection,
+    regridding,
+    rendering,
+    resampling,
+    segmenting,
+    uptake,
+    windowing,
+)
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
@@ -171,12 +182,8 @@ class Volume:
         return whole if dtype is None else whole.astype(dtype, copy=False)
 
     def __repr__(self) -> str:
-        spacing = self.spacing_mm
-        mm = (
-            ""
-            if spacing is None
-            else " " + " x ".join("?" if step is None else f"{step:g}" for step in spacing) + " mm"
-        )
+        steps = ["?" if step is None else f"{step:g}" for step in self.spacing_mm or ()]
+        mm = f" {' x '.join(steps)} mm" if steps else ""
         return (
             f"<Volume {self.presentation.modality or 'of unknown modality'} {self.shape} {self.dtype} "
             f"{self.geometry.verdict}{mm}>"
@@ -375,6 +382,17 @@ class Volume:
             presentation=presentation or replace(self.presentation, padding=None),
             derivation=(*self.derivation, derivation),
         )
+
+    project = projection.project
+    render = rendering.render
+    turntable = rendering.turntable
+    reslice = resampling.reslice
+    reslice_stack = resampling.reslice_stack
+    slab = resampling.slab
+    curved = curved_planes.curved
+    resample = regridding.resample
+    rectified = regridding.rectified
+    pyramid = regridding.pyramid
 
     def _refuse_axes(self) -> None:
         if self.axes:

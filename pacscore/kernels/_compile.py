@@ -22,7 +22,7 @@ import types
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +60,14 @@ class Kernel(Generic[P, R]):
             if self._compiled is None:
                 self._compiled = _compile(self.python, self._options)
             return self._compiled
+
+
+@overload
+def kernel(function: Callable[..., Any], *, fastmath: frozenset[str] = ..., inline: bool = ...) -> Any: ...
+
+
+@overload
+def kernel(*, fastmath: frozenset[str] = ..., inline: bool = ...) -> Callable[[Callable[..., Any]], Any]: ...
 
 
 def kernel(

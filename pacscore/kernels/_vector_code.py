@@ -147,8 +147,9 @@ def shuffle(places: Sequence[int]) -> Any:
 
 
 def _places(builder: Any, vector: Any, lanes: int) -> list[Any]:
-    wide = builder.sext(vector, ir.VectorType(INT64, lanes)) if vector.type.element != INT64 else vector
-    return [builder.extract_element(wide, ir.Constant(INT32, number)) for number in range(lanes)]
+    # Each lane first, then widened: offsets that come from memory are then loaded one by one, with no shuffle.
+    single = [builder.extract_element(vector, ir.Constant(INT32, number)) for number in range(lanes)]
+    return single if vector.type.element == INT64 else [builder.sext(each, INT64) for each in single]
 
 
 def _offsets_fit(array: Any, offsets: Any) -> bool:
