@@ -10,7 +10,27 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from pacscore.cli import create, demo, export, find, ingest, rebuild, render, reseal, seal, show, stats, verify, warm
+from pacscore.cli import (
+    create,
+    demo,
+    echo,
+    export,
+    find,
+    get,
+    ingest,
+    move,
+    query,
+    rebuild,
+    render,
+    reseal,
+    seal,
+    send,
+    serve,
+    show,
+    stats,
+    verify,
+    warm,
+)
 from pacscore.errors import ErrorCode, PacscoreError
 from pacscore.version import __version__
 
@@ -45,7 +65,10 @@ def _options(
     pass
 
 
-for module in (demo, create, ingest, seal, find, show, render, export, verify, stats, reseal, rebuild, warm):
+_CORE = (demo, create, ingest, seal, find, show, render, export, verify, stats, reseal, rebuild, warm)
+_NETWORK = (serve, echo, send, query, move, get)
+
+for module in (*_CORE, *_NETWORK):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
         module.run
     )
