@@ -28,7 +28,6 @@ _ERROR_COMMENT = 0x0902
 _AFFECTED_SOP_INSTANCE_UID = 0x1000
 _MOVE_ORIGINATOR = 0x1030
 _MOVE_ORIGINATOR_MESSAGE_ID = 0x1031
-_UID_BYTES_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ def _short(value: int) -> bytes:
 
 
 def _uid(text: str) -> bytes:
-    return _even(text.encode("ascii", "replace")[:_UID_BYTES_MAX], b"\0")
+    return _even(text.encode("ascii", "replace"), b"\0")
 
 
 def _even(value: bytes, padding: bytes) -> bytes:

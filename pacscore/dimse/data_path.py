@@ -38,7 +38,6 @@ from pacscore.errors import InvalidDicomError, LimitError
 if TYPE_CHECKING:
     from pacscore.dimse.association import NodeAssociation
 
-__PDU_ANDP_DATA_TF = 4
 _TICK_SECONDS = 0.25
 _PDU_BYTES_SENT = 1 << 17  # Larger ones gain nothing on loopback, and some peers allocate what is announced.
 _PARTS_PER_WRITE = 512  # IOV_MAX is 1024 on Linux.
@@ -107,6 +106,8 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             super().run_reactor()
         finally:
             self.answers.put(None)
+            if self.socket is not None:
+                self.socket._ready.set()  # Who asked for an association may wait for the connection.
             with self._wake_lock:
                 for descriptor in (self._wake_read, self._wake_write):
                     os.close(descriptor)
@@ -118,6 +119,9 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             return False
         if self.state_machine.current_state == "Sta13":
             return bool(super()._is_transport_event())
+        if self.socket is not None and self.socket.socket is not None and not self.socket._is_connected:
+            self._wait(None)  # We are about to ask for the connection.
+            return False
         try:
             found = self._next_pdu(wait=False)
             if found is None:
@@ -186,10 +190,15 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
     def _is_readable(self, connection: socket.socket) -> bool:
         if isinstance(connection, ssl.SSLSocket) and connection.pending():
             return True
+        return self._wait(connection)
+
+    def _wait(self, connection: socket.socket | None) -> bool:
+        """Wait a moment, or until there is something to do; whether the connection has something for us."""
         poll = select.poll()
-        poll.register(connection, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
         try:
+            if connection is not None:
+                poll.register(connection, select.POLLIN)
             ready = {descriptor for descriptor, _ in poll.poll(_TICK_SECONDS * 1000)}
         except (OSError, ValueError):
             return True  # Reading says what is wrong.

@@ -24,7 +24,7 @@ from pacscore.dimse.lines import tell
 from pacscore.dimse.retrieving import answer_get, answer_move
 from pacscore.dimse.sealing import QuietSealing
 from pacscore.dimse.security import server_context
-from pacscore.dimse.status import SUCCESS, UNRECOGNIZED_OPERATION
+from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED, SUCCESS, UNRECOGNIZED_OPERATION
 from pacscore.dimse.storing import Counters, Receiver
 from pacscore.errors import OperatorError
 
@@ -82,7 +82,7 @@ class DicomServer:
 
     def start(self) -> DicomServer:
         """Begin to serve, in threads of its own."""
-        self._listener.settimeout(0.25)
+        self._listener.settimeout(0.1)
         self._acceptor.start()
         self._sealing.start()
         self.committing.start()
@@ -184,7 +184,10 @@ class DicomServer:
 
     def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
         """Answer any other request."""
-        if isinstance(request, C_FIND):
+        if str(context.abstract_syntax) not in models.SERVED:
+            # pynetdicom takes a class it has no name for as storage; nothing but storing is offered there.
+            self._answer(association, request, context, SOP_CLASS_NOT_SUPPORTED)
+        elif isinstance(request, C_FIND):
             answer_find(self, association, request, context)
         elif isinstance(request, C_GET):
             answer_get(self, association, request, context)
@@ -193,11 +196,19 @@ class DicomServer:
         elif isinstance(request, N_ACTION):
             self.committing.answer(association, request, context)
         else:
-            answer = type(request)()
-            answer.MessageIDBeingRespondedTo = request.MessageID
-            answer.Status = SUCCESS if isinstance(request, C_ECHO) else UNRECOGNIZED_OPERATION
+            self._answer(
+                association, request, context, SUCCESS if isinstance(request, C_ECHO) else UNRECOGNIZED_OPERATION
+            )
+
+    def _answer(self, association: NodeAssociation, request: Any, context: Any, status: int) -> None:
+        answer = type(request)()
+        answer.MessageIDBeingRespondedTo = request.MessageID
+        answer.Status = status
+        if isinstance(request, N_ACTION):
+            answer.AffectedSOPClassUID = request.RequestedSOPClassUID
+        else:
             answer.AffectedSOPClassUID = request.AffectedSOPClassUID
-            association.dimse.send_msg(answer, context.context_id)
+        association.dimse.send_msg(answer, context.context_id)
 
     def closed(self, association: NodeAssociation) -> None:
         """Forget an association that has ended."""
