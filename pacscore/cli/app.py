@@ -14,12 +14,14 @@ from pacscore.cli import (
     create,
     demo,
     echo,
+    events,
     export,
     find,
     get,
     ingest,
     move,
     query,
+    queue,
     rebuild,
     render,
     reseal,
@@ -66,7 +68,7 @@ def _options(
 
 
 _CORE = (demo, create, ingest, seal, find, show, render, export, verify, stats, reseal, rebuild, warm)
-_NETWORK = (serve, echo, send, query, move, get)
+_NETWORK = (serve, echo, send, query, move, get, queue, events)
 
 for module in (*_CORE, *_NETWORK):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -14,9 +15,11 @@ import typer
 
 from pacscore.cli.arguments import Archive
 from pacscore.cli.network import need_network
+from pacscore.errors import InputError
 
 if TYPE_CHECKING:
     from pacscore.dimse.configuration import Node
+    from pacscore.flow.rules import Rule
 
 NAME = "serve"
 HELP = (
@@ -47,12 +50,19 @@ def run(
 ) -> None:
     """Serve until told to stop."""
     need_network()
-    from pacscore.dimse.configuration import read_node
+    from pacscore.dimse.configuration import read_node, read_section
+    from pacscore.flow.rules import rules_of
+    from pacscore.flow.webhook import check_address
 
     flags: dict[str, Any] = {"port": port, "ae_title": title, "host": host, "processes": processes}
     node = read_node(config, os.environ, **flags)
+    rules = rules_of(read_section(config, "forward"))
+    webhooks = [check_address(str(each.get("url", ""))) for each in read_section(config, "webhook")]
+    for rule in rules:
+        if node.destination(rule.to) is None:
+            raise InputError(f"forward: {rule.to} is no [[peer]] with a port.")
     if check:
-        _describe(node, archive)
+        _describe(node, archive, rules)
         return
     _log_to_stderr(as_json=json_logs)
     if node.processes > 1 and descriptor < 0:
@@ -61,12 +71,11 @@ def run(
         _make_if_missing(archive)
         supervise(archive, node, config, json_logs=json_logs, said=_say)
         return
-    _serve(archive, node, fast=path == "fast", descriptor=descriptor)
+    listener = socket.socket(fileno=descriptor) if descriptor >= 0 else None
+    _serve(archive, node, rules=rules, webhooks=webhooks, fast=path == "fast", listener=listener)
 
 
-def _serve(archive: Path, node: Node, *, fast: bool, descriptor: int) -> None:
-    import socket
-
+def _serve(archive: Path, node: Node, **options: Any) -> None:
     import pacscore
     from pacscore.dimse.server import DicomServer
 
@@ -74,11 +83,10 @@ def _serve(archive: Path, node: Node, *, fast: bool, descriptor: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     _make_if_missing(archive)
-    listener = socket.socket(fileno=descriptor) if descriptor >= 0 else None
     with pacscore.open(archive) as opened:
-        server = DicomServer(opened, node, fast=fast, listener=listener)
+        server = DicomServer(opened, node, **options)
         server.start()
-        if listener is None:
+        if options["listener"] is None:
             _say(node, server.port, archive)
         while not stopped.wait(0.5):
             pass
@@ -109,7 +117,7 @@ def _reachable(node: Node) -> str:
     return "localhost" if node.host in {"127.0.0.1", "0.0.0.0", "::", "::1", ""} else node.host
 
 
-def _describe(node: Node, archive: Path) -> None:
+def _describe(node: Node, archive: Path, rules: tuple[Rule, ...]) -> None:
     typer.echo(f"{node.ae_title} would serve {archive} on {node.host}:{node.port}{' by TLS' if node.tls else ''}.")
     if node.tls is not None:
         from pacscore.dimse.security import server_context
@@ -120,6 +128,10 @@ def _describe(node: Node, archive: Path) -> None:
         rights = ", ".join(sorted(peer.rights)) or "nothing"
         reached = f", reached at port {peer.port}" if peer.port else ""
         typer.echo(f"  {peer.ae_title} at {peer.host} may: {rights}{reached}.")
+    for rule in rules:
+        what = " ".join(f"{key}={value}" for key, value in rule.match.items()) or "everything"
+        by = f" from {rule.sender}" if rule.sender else ""
+        typer.echo(f"  {what}{by} goes on to {rule.to} once quiet for {rule.quiet_seconds:g} s.")
     typer.echo("The configuration is sound.")
 
 

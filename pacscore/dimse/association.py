@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from pydicom.uid import UID
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
 
 from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.dimse.admission import Admission
@@ -122,6 +122,7 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self.object_count = self.object_bytes = 0
         self._fast = fast
         self._context_ids: frozenset[int] | None = None
+        self._reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.acse = _Control(self)
         if fast:
             self.dul = DataPath(self)
@@ -207,6 +208,9 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
                 self.services.closed(self)
 
     def _serve_request(self, msg: Any, context_id: int) -> None:
+        if isinstance(msg, N_EVENT_REPORT) and not msg.is_valid_request:
+            self._reports.put(msg)
+            return
         if self._sent_release or not msg.is_valid_request or self.services is None:
             return
         context = self._accepted_cx.get(context_id)
@@ -294,6 +298,19 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             except queue.Empty:
                 if not self.dul.is_alive() or self.acse.is_aborted():
                     return None
+        return None
+
+    def ask_back(self, request: Any, context_id: int) -> int | None:
+        """Ask something on an association that the peer made, and give the status; None if there is no answer."""
+        if not self.is_established or not self.dul.is_alive():
+            return None
+        self.dimse.send_msg(request, context_id)
+        deadline = time.monotonic() + self.limits.stall_seconds
+        while time.monotonic() < deadline and self.dul.is_alive():
+            try:
+                return int(self._reports.get(timeout=0.25).Status)
+            except queue.Empty:
+                continue
         return None
 
     def _lost(self) -> UnreachableError:

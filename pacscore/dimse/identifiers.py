@@ -61,7 +61,7 @@ def read_identifier(raw: BytesIO | None, syntax_uid: str, levels: Iterable[str])
     QueryError
         It cannot be decoded, or its level is none of the model's.
     """
-    stated = _decoded(raw, syntax_uid)
+    stated = decode_data_set(raw, syntax_uid)
     level = str(stated.get("QueryRetrieveLevel", "")).strip()
     if level not in levels:
         raise QueryError(
@@ -80,7 +80,14 @@ def read_identifier(raw: BytesIO | None, syntax_uid: str, levels: Iterable[str])
     return Identifier(level, match, stated, tuple(unsupported), stated.get("SpecificCharacterSet") or "")
 
 
-def _decoded(raw: BytesIO | None, syntax_uid: str) -> Dataset:
+def decode_data_set(raw: BytesIO | None, syntax_uid: str) -> Dataset:
+    """A data set of the network.
+
+    Raises
+    ------
+    QueryError
+        It cannot be decoded.
+    """
     syntax = transfer_syntax(syntax_uid)
     try:
         found: Dataset = decode(

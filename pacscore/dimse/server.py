@@ -13,13 +13,14 @@ from pynetdicom import build_context
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE, N_ACTION
 
 from pacscore.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from pacscore.dimse import models
+from pacscore.dimse import committing, forwarding, models
 from pacscore.dimse.admission import Admission, judge
 from pacscore.dimse.association import NodeAssociation, Outcome
 from pacscore.dimse.committing import Committing
 from pacscore.dimse.configuration import Node
 from pacscore.dimse.connecting import accept, make_entity
 from pacscore.dimse.finding import answer_find
+from pacscore.dimse.forwarding import Forwarding
 from pacscore.dimse.lines import tell
 from pacscore.dimse.retrieving import answer_get, answer_move
 from pacscore.dimse.sealing import QuietSealing
@@ -27,12 +28,17 @@ from pacscore.dimse.security import server_context
 from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED, SUCCESS, UNRECOGNIZED_OPERATION
 from pacscore.dimse.storing import Counters, Receiver
 from pacscore.errors import OperatorError
+from pacscore.flow.following import Follower
+from pacscore.flow.queue import Job, Transport, WorkQueue
+from pacscore.flow.webhook import Webhook
+from pacscore.flow.working import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pacscore.archive.archive import Archive
     from pacscore.dimse.commands import StoreRequest
+    from pacscore.flow.rules import Rule
 
 _BACKLOG = 128
 _UNCOMPRESSED = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED_LITTLE)
@@ -45,6 +51,8 @@ class DicomServer:
     ----------
     archive
         Open for writing.
+    rules, webhooks
+        What goes on to whom, and who is told when a study has become quiet.
     fast
         Use our data path; without it everything goes through pynetdicom.
     listener
@@ -57,7 +65,14 @@ class DicomServer:
     """
 
     def __init__(
-        self, archive: Archive, node: Node, *, fast: bool = True, listener: socket.socket | None = None
+        self,
+        archive: Archive,
+        node: Node,
+        *,
+        rules: Iterable[Rule] = (),
+        webhooks: Iterable[str] = (),
+        fast: bool = True,
+        listener: socket.socket | None = None,
     ) -> None:
         self.archive = archive
         self.node = node
@@ -66,6 +81,16 @@ class DicomServer:
         self.fast = fast
         self.receiver = Receiver(archive, node.limits, self.counters)
         self.committing = Committing(self)
+        self.queue = WorkQueue(archive.root / "queue")
+        rules, webhooks = tuple(rules), tuple(webhooks)
+        quiet = node.limits.quiet_seconds
+        follower = Follower(archive, self.queue, rules, webhooks=webhooks, quiet_seconds=quiet)
+        transports: dict[str, Transport] = {
+            committing.KIND: self.committing,
+            forwarding.KIND: Forwarding(self),
+            "webhook": Webhook(),
+        }
+        self.worker = Worker(self.queue, transports, follower if rules or webhooks else None, _tell_job)
         self._contexts = [build_context(uid, list(_UNCOMPRESSED)) for uid in models.SERVED]
         self._tls = server_context(node.tls) if node.tls is not None else None
         self._listener = listener if listener is not None else listen(node.host, node.port)
@@ -85,7 +110,7 @@ class DicomServer:
         self._listener.settimeout(0.1)
         self._acceptor.start()
         self._sealing.start()
-        self.committing.start()
+        self.worker.start()
         tell("node.started", ae_title=self.node.ae_title, host=self.node.host, port=self.port)
         return self
 
@@ -103,7 +128,7 @@ class DicomServer:
             association.abort()
         for association in self._at_work():
             association.join(5)
-        self.committing.stop()
+        self.worker.stop()
         self._sealing.stop()
         tell("node.stopped", **self.counters.as_dict())
 
@@ -154,6 +179,11 @@ class DicomServer:
         except (OSError, ssl.SSLError, RuntimeError) as error:  # RuntimeError: no further thread can be started.
             tell("connection.failed", level=logging.ERROR, address=peer[0], reason=str(error))
             connection.close()
+
+    def association(self, number: int) -> NodeAssociation | None:
+        """The association of a number, while it stands."""
+        with self._lock:
+            return self._associations.get(number)
 
     def _at_work(self, *, busy: bool = False) -> list[NodeAssociation]:
         with self._lock:
@@ -222,6 +252,11 @@ class DicomServer:
                 bytes=association.object_bytes,
                 ended="released" if association.is_released else "aborted",
             )
+
+
+def _tell_job(event: str, job: Job) -> None:
+    level = logging.WARNING if job.reason else logging.INFO
+    tell(event, level=level, job=job.name, kind=job.kind, to=job.destination, attempts=job.attempts, reason=job.reason)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,6 +10,7 @@ import pytest
 import pacscore
 from pacscore.dimse.configuration import Limits, Node
 from pacscore.dimse.server import DicomServer
+from pacscore.flow.rules import Rule
 
 LIMITS = Limits(quiet_seconds=0, free_bytes_min=0, stall_seconds=5, negotiation_seconds=5, answer_seconds=20)
 Started = Callable[..., DicomServer]
@@ -25,10 +26,10 @@ def start(tmp_path: Path, fast: bool) -> Iterator[Started]:
     """Start a node on an archive of its own, on a free port of the loopback address."""
     servers: list[DicomServer] = []
 
-    def started(name: str = "archive", **settings: object) -> DicomServer:
+    def started(name: str = "archive", rules: tuple[Rule, ...] = (), **settings: object) -> DicomServer:
         node = Node(**{"port": 0, "limits": LIMITS, **settings})  # type: ignore[arg-type]
         archive = pacscore.create(tmp_path / name)
-        servers.append(DicomServer(archive, node, fast=fast).start())
+        servers.append(DicomServer(archive, node, rules=rules, fast=fast).start())
         return servers[-1]
 
     yield started

@@ -21,7 +21,11 @@ def pdu(kind: int, body: bytes) -> bytes:
 
 
 def associate_rq(
-    contexts: Sequence[tuple[str, Sequence[str]]], *, calling: str = "RAW", called: str = "PACSCORE", max_pdu: int = 16384
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    *,
+    calling: str = "RAW",
+    called: str = "PACSCORE",
+    max_pdu: int = 16384,
 ) -> bytes:
     body = struct.pack(">HH", 1, 0) + called.encode().ljust(16) + calling.encode().ljust(16) + bytes(32)
     body += item(0x10, b"1.2.840.10008.3.1.1.1")
@@ -40,7 +44,9 @@ def uid(text: str) -> bytes:
     return text.encode() + (b"\0" if len(text) % 2 else b"")
 
 
-def command(field: int, *, message_id: int = 1, has_data: bool = False, sop_class: str = "", instance: str = "") -> bytes:
+def command(
+    field: int, *, message_id: int = 1, has_data: bool = False, sop_class: str = "", instance: str = ""
+) -> bytes:
     body = element(0x0002, uid(sop_class)) if sop_class else b""
     body += element(0x0100, struct.pack("<H", field)) + element(0x0110, struct.pack("<H", message_id))
     body += element(0x0700, b"\0\0") if field != 0x30 else b""

@@ -124,9 +124,7 @@ def test_an_association_that_idles_is_ended(start: Started) -> None:
 
 
 def test_a_flood_of_associations_is_bounded(start: Started) -> None:
-    server = start(
-        limits=Limits(association_count_max=4, connection_count_max=8, quiet_seconds=0, free_bytes_min=0)
-    )
+    server = start(limits=Limits(association_count_max=4, connection_count_max=8, quiet_seconds=0, free_bytes_min=0))
     peers, answers = [], []
     for _ in range(20):
         try:
@@ -161,7 +159,7 @@ def test_a_line_of_the_log_cannot_be_forged_and_names_no_patient(
     server: DicomServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG), RawPeer(server.port) as peer:
-        peer.associate(CONTEXTS, calling="A B=\"C")
+        peer.associate(CONTEXTS, calling='A B="C')
         assert peer.store(data_set(name="SECRET^NAME"), instance="1.2.3.1") == 0
         assert peer.store(data_set(name="SECRET^NAME"), instance="1.2.3.5") == 0xA900
         peer.release()

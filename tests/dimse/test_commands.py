@@ -5,7 +5,6 @@ from io import BytesIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pynetdicom.dimse_messages import C_STORE_RQ as PynetdicomRequest
 from pynetdicom.dsutils import decode
 
 from pacscore.dimse.commands import StoreAnswer, StoreRequest, decode_command
@@ -20,7 +19,6 @@ def test_a_request_comes_back_as_it_was() -> None:
 
 def test_pynetdicom_reads_our_request() -> None:
     found = decode(BytesIO(REQUEST.encode()), True, True)
-    assert PynetdicomRequest is not None
     assert (found.MessageID, found.AffectedSOPInstanceUID, found.CommandField) == (77, "1.2.3.4.5", 1)
     assert found.MoveOriginatorApplicationEntityTitle == "ORIGIN"
     assert found.CommandGroupLength == len(REQUEST.encode()) - 12

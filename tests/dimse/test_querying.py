@@ -122,9 +122,7 @@ def test_an_unknown_key_is_said_to_be_unsupported(filled: DicomServer) -> None:
         (models.STUDY_FIND, {"QueryRetrieveLevel": "STUDY", "StudyDate": "yesterday"}),
     ],
 )
-def test_a_query_without_meaning_is_refused_with_a900(
-    filled: DicomServer, model: str, keys: dict[str, str]
-) -> None:
+def test_a_query_without_meaning_is_refused_with_a900(filled: DicomServer, model: str, keys: dict[str, str]) -> None:
     assert [status for status, _ in _asked(filled, model, **keys)] == [0xA900]
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -152,8 +155,6 @@ def test_fragments_may_be_split_anywhere_and_share_pdus(server: DicomServer, siz
 
 
 def test_many_associations_at_once_lose_nothing(server: DicomServer) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     def store(number: int) -> list[int]:
         with RawPeer(server.port, 60) as peer:
             peer.associate([(CT, [EXPLICIT])])
@@ -162,20 +163,18 @@ def test_many_associations_at_once_lose_nothing(server: DicomServer) -> None:
             ]
 
     with ThreadPoolExecutor(32) as pool:
-        assert set(sum(pool.map(store, range(32)), [])) == {0}
+        assert {status for statuses in pool.map(store, range(32)) for status in statuses} == {0}
     assert len(list(server.archive.find("instance"))) == 160
 
 
-def test_stopping_lets_an_object_finish(start: Started) -> None:
-    import threading
-
+def test_stopping_lets_an_object_finish(start: Started, fast: bool) -> None:
+    if not fast:
+        pytest.skip("pynetdicom's own path knows of an object only when it is whole (until 2027-12-31)")
     server = start(limits=LIMITS)
     data, request = data_set(size=160_000), command(1, has_data=True, sop_class=CT, instance="1.2.3.1")
     with RawPeer(server.port) as peer:
         peer.associate([(CT, [EXPLICIT])])
         peer.send(pdu(4, pdv(1, 3, request)) + pdu(4, pdv(1, 0, data[:1000])))
-        import time
-
         time.sleep(0.3)
         stopping = threading.Thread(target=server.stop, kwargs={"drain_seconds": 10})
         stopping.start()
@@ -184,8 +183,6 @@ def test_stopping_lets_an_object_finish(start: Started) -> None:
         for at in range(0, len(rest), 16000):
             peer.send(pdu(4, pdv(1, 0, rest[at : at + 16000])))
         peer.send(pdu(4, pdv(1, 2, b"")))
-        if server.fast:
-            assert peer.response() == (0x8001, 0)
+        assert peer.response() == (0x8001, 0)
         stopping.join()
-    if server.fast:
-        assert server.archive.instance("1.2.3.1").dataset_bytes() == data
+    assert server.archive.instance("1.2.3.1").dataset_bytes() == data
