@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -168,11 +168,14 @@ class Archive:
 
         return receive_object(self._session, data, transfer_syntax=transfer_syntax, source=source)
 
-    def seal(self, *, progress: Progress | None = None) -> SealReport:
-        """Lay out every series that has received objects in the journal, then free the journal's space."""
+    def seal(self, *, progress: Progress | None = None, only: Collection[str] | None = None) -> SealReport:
+        """Lay out every series that has received objects in the journal, then free the journal's space.
+
+        With ``only``, those of these Series Instance UIDs.
+        """
         from pacscore.archive.receiving import seal_received
 
-        return seal_received(self._session, progress or no_progress)
+        return seal_received(self._session, progress or no_progress, only=only)
 
     def reseal(self, strategy: str, *, progress: Progress | None = None, **match: Any) -> SealReport:
         """Lay out every series that matches again, by another strategy; readers keep the generation they opened.

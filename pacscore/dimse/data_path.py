@@ -172,7 +172,7 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         try:
             if isinstance(connection, ssl.SSLSocket):
                 with self._write_lock:  # One connection of OpenSSL is for one thread at a time.
-                    count = self._buffer.fill(connection)
+                    count = self._fill_secure(connection)
             else:
                 count = self._buffer.fill(connection)
         except (ssl.SSLWantReadError, BlockingIOError, InterruptedError):
@@ -183,8 +183,18 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             self._close("Evt17")
         self._begun = self._begun or time.monotonic()
 
+    def _fill_secure(self, connection: ssl.SSLSocket) -> int:
+        """Take what is decrypted; half a record is waited for by polling, so that others may write meanwhile."""
+        connection.settimeout(0)
+        try:
+            return self._buffer.fill(connection)
+        finally:
+            connection.settimeout(self._limits.stall_seconds)
+
     def _close(self, event: str) -> None:
         self.event_queue.put(event)
+        if self.state_machine.current_state == "Sta2":
+            self.to_user_queue.put(None)  # Nobody will ask for an association any more.
         raise Interrupted
 
     def _is_readable(self, connection: socket.socket) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from pacscore.dimse.configuration import Limits
@@ -19,7 +18,7 @@ _LOOK_SECONDS = 1.0
 
 
 class QuietSealing:
-    """Seals once nothing has come for ``quiet_seconds``; a failure is told and tried again after the next arrival."""
+    """Seals each series to which nothing has come for ``quiet_seconds``; a failure waits for its next arrival."""
 
     def __init__(self, archive: Archive, receiver: Receiver, limits: Limits) -> None:
         self._archive = archive
@@ -41,14 +40,12 @@ class QuietSealing:
 
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_SECONDS):
-            arrivals = self._receiver.last_arrival
-            if not arrivals or time.monotonic() - max(list(arrivals.values())) < self._quiet_seconds:
+            quiet = self._receiver.take_quiet(self._quiet_seconds)
+            if not quiet:
                 continue
-            series = len(arrivals)
-            arrivals.clear()
             try:
-                report = self._archive.seal()
+                report = self._archive.seal(only=quiet)
             except (PacscoreError, OSError) as error:
-                tell("seal.failed", level=logging.ERROR, reason=str(error))
+                tell("seal.failed", level=logging.ERROR, series=len(quiet), reason=str(error))
             else:
-                tell("seal.done", series=report.series, objects=report.objects, arrived=series)
+                tell("seal.done", series=report.series, objects=report.objects)
