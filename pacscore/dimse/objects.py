@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -19,6 +21,8 @@ from pacscore.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from pacscore.archive.instance import Instance
+
+_AHEAD = 2
 
 
 class Sendable(Protocol):
@@ -135,3 +139,44 @@ def files_to_send(paths: Iterable[Path]) -> Iterator[FileObject | tuple[Path, st
                 yield each, "no object to send"
             else:
                 yield FileObject(each, scanned)
+
+
+@dataclass(frozen=True)
+class _ReadAhead:
+    """An object whose stored data set is being read while its predecessor is on its way."""
+
+    one: StoredObject
+    reading: Future[bytes]
+
+    @property
+    def sop_class_uid(self) -> str:
+        """As the object's."""
+        return self.one.sop_class_uid
+
+    @property
+    def sop_instance_uid(self) -> str:
+        """As the object's."""
+        return self.one.sop_instance_uid
+
+    @property
+    def transfer_syntax_uid(self) -> str:
+        """As the object's."""
+        return self.one.transfer_syntax_uid
+
+    def data_set_in(self, transfer_syntax_uid: str) -> bytes:
+        """What was read, or converted bytes."""
+        if transfer_syntax_uid == self.transfer_syntax_uid:
+            return self.reading.result()
+        return self.one.data_set_in(transfer_syntax_uid)
+
+
+def read_ahead(objects: Sequence[StoredObject]) -> Iterator[Sendable]:
+    """Objects in order, at most two of them read before they are needed: so many are in memory at once."""
+    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as pool:
+        waiting: deque[_ReadAhead] = deque()
+        for one in objects:
+            waiting.append(_ReadAhead(one, pool.submit(one.data_set_in, one.transfer_syntax_uid)))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()

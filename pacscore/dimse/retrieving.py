@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from pacscore.dimse.connecting import Address
 from pacscore.dimse.conversion import choose_context
 from pacscore.dimse.identifiers import encode_data_set, read_identifier
 from pacscore.dimse.lines import tell
-from pacscore.dimse.objects import Sendable
+from pacscore.dimse.objects import Sendable, read_ahead
 from pacscore.dimse.security import client_context
 from pacscore.dimse.sending import Sender, Sent
 from pacscore.dimse.status import (
@@ -37,6 +38,8 @@ from pacscore.errors import PacscoreError, UnreachableError
 if TYPE_CHECKING:
     from pacscore.dimse.server import DicomServer
 
+_PENDING_SECONDS = 0.1
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -49,6 +52,7 @@ class _Progress:
     completed: int = 0
     failed: list[str] = field(default_factory=list)
     warnings: int = 0
+    told: float = float("-inf")
 
     def response(self, status: int, comment: str = "") -> Any:
         """A response with the counts as they are."""
@@ -67,8 +71,11 @@ class _Progress:
         return answer
 
     def tell_pending(self) -> None:
-        """Tell the peer how far it is."""
-        self.association.dimse.send_msg(self.response(PENDING), self.context.context_id)
+        """Tell the peer how far it is, now and then: a response for each small object would take longer than it."""
+        now = time.monotonic()
+        if now - self.told >= _PENDING_SECONDS and self.remaining:
+            self.told = now
+            self.association.dimse.send_msg(self.response(PENDING), self.context.context_id)
 
     def finish(self, *, cancelled: bool) -> None:
         """The last response: whether all arrived, and which did not (PS3.4 C.4.2.1.6)."""
@@ -159,7 +166,7 @@ def answer_move(server: DicomServer, association: NodeAssociation, request: Any,
 
 def _move_all(progress: _Progress, choices: list[Choice], sender: Sender) -> None:
     for choice in choices:
-        for one in choice.objects:
+        for one in read_ahead(choice.objects):
             if progress.is_over:
                 return
             sent = Sent()
@@ -197,7 +204,7 @@ def _choices(server: DicomServer, progress: _Progress) -> list[Choice] | None:
 
 def _objects(choices: list[Choice]) -> Iterator[Sendable]:
     for choice in choices:
-        yield from choice.objects
+        yield from read_ahead(choice.objects)
 
 
 def _done(server: DicomServer, progress: _Progress, event: str) -> None:

@@ -76,8 +76,14 @@ def test_pynetdicom_gets_with_counts(server: DicomServer) -> None:
     identifier.StudyInstanceUID, identifier.SeriesInstanceUID = "1.2.3.0", "1.2.3.0.1"
     statuses = [status for status, _ in association.send_c_get(identifier, models.STUDY_GET)]
     association.release()
-    assert [each.Status for each in statuses] == [0xFF00] * 5 + [0]
-    assert [each.NumberOfRemainingSuboperations for each in statuses[:-1]] == [4, 3, 2, 1, 0]
+    assert statuses[-1].Status == 0
+    assert statuses[-1].NumberOfCompletedSuboperations == 5
+    pending = statuses[:-1]
+    assert pending
+    assert {each.Status for each in pending} == {0xFF00}
+    counts = [(each.NumberOfRemainingSuboperations, each.NumberOfCompletedSuboperations) for each in pending]
+    assert counts[0] == (4, 1)
+    assert all(sum(each) == 5 for each in counts)
     assert sorted(came) == sorted(_originals(server.archive).values())
 
 
