@@ -23,7 +23,7 @@ from sealed import files_of, fresh, series_uid
 from timing import alternate, percentile, seconds_of, spread
 
 import pacscore
-from pacscore.catalog import Catalog
+from pacscore.catalog import Catalog, InstanceColumns, SeriesRow
 
 
 def _stamp() -> str:
@@ -49,15 +49,28 @@ def _path(context: Context) -> Path:
     return context.scratch / f"idc-{kind}-{_index(context).copies}-{STAMP}" / "catalog.sqlite"
 
 
-def _load(context: Context, path: Path) -> float:
-    """Load the whole index into a new catalog; seconds."""
+def _load(context: Context, path: Path) -> tuple[float, float]:
+    """Load the whole index into a new catalog: seconds, and how many of them making the rows took."""
     fresh(path.parent).mkdir(parents=True)
     unfinished = path.with_suffix(".part")
+    making = 0.0
+
+    def entries() -> Iterator[tuple[SeriesRow, InstanceColumns]]:
+        nonlocal making
+        source = _index(context).entries()
+        while True:
+            start = time.perf_counter()
+            entry = next(source, None)
+            making += time.perf_counter() - start
+            if entry is None:
+                return
+            yield entry
+
     with Catalog.open(unfinished) as catalog:
-        seconds = seconds_of(lambda: catalog.bulk_load(_index(context).entries()))
+        seconds = seconds_of(lambda: catalog.bulk_load(entries()))
         assert catalog.counts().series == _index(context).count
     unfinished.rename(path)
-    return seconds
+    return seconds, making
 
 
 def _loaded(context: Context) -> Path:
@@ -69,16 +82,14 @@ def _loaded(context: Context) -> Path:
 
 @row("core.catalog-load", must=15_000, aim=30_000, unit="/s")
 def load(context: Context) -> Measured:
-    """Loading 1,044,191 real series through the catalog's bulk path, indexes included."""
+    """Loading 1,044,191 real series through the catalog's bulk path, indexes included; without making the rows."""
     index = _index(context)
-    count = index.count
-    making = seconds_of(lambda: sum(1 for _ in index.entries()))
     path = _path(context)
-    seconds = _load(context, path)
-    rate = count / seconds
+    seconds, making = _load(context, path)
+    rate = index.count / (seconds - making)
     detail = (
-        f"{count:,} series in {seconds:.0f} s, {making:.0f} s of it making the rows in Python; "
-        f"{path.stat().st_size / 1e6:.0f} MB; {index.name}"
+        f"{index.count:,} series in {seconds - making:.0f} s, and {making:.0f} s for making rows of Parquet "
+        f"({index.count / seconds:,.0f}/s with them); {path.stat().st_size / 1e6:.0f} MB; {index.name}"
     )
     return Measured(rate, rate, rate, detail)
 

@@ -14,7 +14,10 @@ from timing import alternate
 
 import pacscore
 
-_DECODERS = {"jpeg2000": "jpeg2k_decode", "jpegls": "jpegls_decode", "htj2k": "htj2k_decode"}
+# The codec that decodes the frames here, too. For HTJ2K that is OpenJPEG: OpenJPH as it can be called from Python
+# returns damaged frames as if they were whole (see dicom/codecs.py). Its rate stands in the remark.
+_DECODERS = {"jpeg2000": "jpeg2k_decode", "jpegls": "jpegls_decode", "htj2k": "jpeg2k_decode"}
+_FASTER = {"htj2k": ("OpenJPH", "htj2k_decode")}
 _NAMES = {"jpeg2000": "JPEG 2000", "jpegls": "JPEG-LS", "htj2k": "HTJ2K"}
 
 
@@ -30,11 +33,11 @@ def _codestreams(context: Context, syntax: str) -> list[bytes]:
     return found
 
 
-def _decoding_alone(frames: list[bytes], syntax: str, out: Any) -> Callable[[], None]:
+def _decoding_alone(frames: list[bytes], decoder: str, out: Any) -> Callable[[], None]:
     """The codec and nothing else, each of two threads on half of the frames, into an array that is there already."""
     import imagecodecs
 
-    decode = getattr(imagecodecs, _DECODERS[syntax])
+    decode = getattr(imagecodecs, decoder)
     pool = ThreadPoolExecutor(2)
 
     def half(start: int) -> None:
@@ -53,13 +56,19 @@ def _kept(context: Context, syntax: str) -> Measured:
     frames = _codestreams(context, syntax)
     expected = native.volume().array()
     out = np.empty(volume.shape, np.uint16 if syntax == "jpegls" else volume.dtype)
-    alone = _decoding_alone(frames, syntax, out)
+    alone = _decoding_alone(frames, _DECODERS[syntax], out)
     alone()
     assert np.array_equal(out.view(volume.dtype), expected), "the codec alone decodes something else"
     assert np.array_equal(volume.array(), expected), "the volume is another"
-    timed = alternate({"ours": volume.array, "codec": alone}, rounds=3 if context.quick else 7, warm=1)
+    functions = {"ours": volume.array, "codec": alone}
+    other, decoder = _FASTER.get(syntax, ("", ""))
+    if other:
+        functions[other] = _decoding_alone(frames, decoder, out)
+    timed = alternate(functions, rounds=3 if context.quick else 7, warm=1)
     rate = expected.nbytes / 1e6
-    detail = f"{rate / timed.median('ours'):.0f} MB/s; the codec alone {rate / timed.median('codec'):.0f} MB/s"
+    words = [f"{rate / timed.median('ours'):.0f} MB/s", f"the codec alone {rate / timed.median('codec'):.0f} MB/s"]
+    words += [f"{other}, which is not used, {rate / timed.median(other):.0f} MB/s"] if other else []
+    detail = "; ".join(words)
     return Measured(*timed.ratio("codec", "ours"), detail, timed.rounds)
 
 

@@ -20,7 +20,8 @@ _ZERO_ALLOWED = {"thread_count", "grace_seconds"}
 class Settings:
     """Limits and choices of one archive session.
 
-    Sizes are bytes, times are seconds. ``thread_count`` 0 means one per CPU this process may use.
+    Sizes are bytes, times are seconds. ``thread_count`` 0 means one per CPU this process may use. ``grace_seconds`` is
+    how long a superseded generation stays: long enough for every process to open what it has just looked up.
 
     Raises
     ------

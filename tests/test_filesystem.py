@@ -1,4 +1,4 @@
-"""The seam on a real disk. Numbers F1 to F4 and L1 to L3 are the invariants of ``filesystem`` and ``locks``."""
+"""The seam on a real disk. Numbers F1 to F4 and L1 to L4 are the invariants of ``filesystem`` and ``locks``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from pacscore.errors import DamagedError, NotFoundError, PacscoreError, RetryError, StorageError
 from pacscore.filesystem import PENDING_PREFIX, LocalFileSystem
+from pacscore.locks import NumberedLocks
 
 
 @pytest.fixture
@@ -164,3 +165,41 @@ def test_l3_a_forked_child_neither_holds_nor_ends_the_lock(fs: LocalFileSystem, 
     assert os.waitpid(child, 0)[1] == 0
     for descriptor in (*go, *stop):
         os.close(descriptor)
+
+
+def test_l4_two_holders_exclude_each_other_at_one_number_and_at_no_other(tmp_path: Path) -> None:
+    one, two = NumberedLocks(tmp_path / "lock"), NumberedLocks(tmp_path / "lock")
+    with one.held(7):
+        with two.held(8):
+            pass
+        child = os.fork()
+        if child == 0:  # It holds nothing of its parent's, and its end gives nothing back.
+            os._exit(0 if one.is_free(7) is False and one.is_free(8) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert not two.is_free(7)
+    assert two.is_free(7)
+    one.close()
+    two.close()
+
+
+def test_l2_a_numbered_lock_ends_with_its_holder(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib; from pacscore.locks import NumberedLocks\n"
+        "with NumberedLocks(pathlib.Path(sys.argv[1])).held(7): print('held', flush=True); sys.stdin.read()"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"held\n"
+    locks = NumberedLocks(tmp_path / "lock")
+    assert not locks.is_free(7)
+    child.kill()
+    child.communicate()
+    with locks.held(7):
+        pass
+
+
+def test_a_numbered_lock_that_cannot_be_taken_is_our_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="local disk"), NumberedLocks(tmp_path / "none" / "lock").held(1):
+        pass

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pacscore.archive.layout import Layout, create_layout, read_layout, refuse_unsafe_platform
 from pacscore.archive.report import (
+    CollectReport,
     ExportReport,
     IngestReport,
     Progress,
@@ -20,6 +22,7 @@ from pacscore.archive.report import (
     no_progress,
 )
 from pacscore.archive.session import Session
+from pacscore.errors import StorageFullError
 from pacscore.filesystem import FileSystem, LocalFileSystem
 from pacscore.settings import Settings
 
@@ -80,9 +83,12 @@ class Archive:
             if read_only:
                 session.refresh()
             else:
+                from pacscore.archive.collection import collect_superseded
                 from pacscore.archive.recovery import recover
 
                 recover(session)
+                with suppress(StorageFullError):  # Room can only be made in an archive that opens.
+                    collect_superseded(session)
         except BaseException:
             session.close()
             raise
@@ -136,9 +142,12 @@ class Archive:
         ReadOnlyError
             The archive was opened for reading.
         """
+        from pacscore.archive.collection import collect_superseded
         from pacscore.archive.ingest import ingest_files
 
-        return ingest_files(self._session, tuple(map(Path, paths)), progress or no_progress)
+        report = ingest_files(self._session, tuple(map(Path, paths)), progress or no_progress)
+        collect_superseded(self._session)
+        return report
 
     def receive(
         self,
@@ -173,9 +182,12 @@ class Archive:
 
         With ``only``, those of these Series Instance UIDs.
         """
+        from pacscore.archive.collection import collect_superseded
         from pacscore.archive.receiving import seal_received
 
-        return seal_received(self._session, progress or no_progress, only=only)
+        report = seal_received(self._session, progress or no_progress, only=only)
+        collect_superseded(self._session)
+        return report
 
     def reseal(self, strategy: str, *, progress: Progress | None = None, **match: Any) -> SealReport:
         """Lay out every series that matches again, by another strategy; readers keep the generation they opened.
@@ -185,9 +197,12 @@ class Archive:
         InputError
             There is no such strategy.
         """
+        from pacscore.archive.collection import collect_superseded
         from pacscore.archive.receiving import reseal
 
-        return reseal(self._session, match, strategy, progress or no_progress)
+        report = reseal(self._session, match, strategy, progress or no_progress)
+        collect_superseded(self._session)
+        return report
 
     def store_derived(self, volume: Volume, *, description: str) -> Series:
         """Store a computed volume as a new DICOM series with references to its sources, all of it or nothing.
@@ -300,8 +315,22 @@ class Archive:
 
         return verify_archive(self._session, progress or no_progress)
 
+    def collect(self) -> CollectReport:
+        """Let superseded generations go whose grace time (``Settings.grace_seconds``) is over.
+
+        ``ingest``, ``seal``, ``reseal`` and opening for writing do so by themselves. Each has a successor that holds
+        every object of it, and an event says that it goes before it does. Nothing goes while somebody holds a shared
+        lock on ``collection.lock``, as a backup does. Who reads from one goes on reading.
+        """
+        from pacscore.archive.collection import collect_superseded
+
+        return collect_superseded(self._session)
+
     def rebuild(self, *, progress: Progress | None = None) -> RebuildReport:
-        """Make the catalog anew from storage alone (promise 5)."""
+        """Make the catalog anew from storage alone (promise 5).
+
+        A published file that no event names, as a backup or a mended log can leave, is proven and committed first.
+        """
         from pacscore.archive.rebuild import rebuild_catalog
 
         return rebuild_catalog(self._session, progress or no_progress)

@@ -6,12 +6,15 @@ read again when its series is sealed, so that a folder of any size is scanned in
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
+from pacscore.dicom.heads import scan_heads
 from pacscore.dicom.scan import NeedMore, Scan, is_dicomdir, locate_pixels_end, scan
 from pacscore.errors import ChangedError, InvalidDicomError, LimitError, StorageError
 from pacscore.settings import Settings
@@ -29,6 +32,10 @@ class Source(Protocol):
 
     def read(self) -> bytes:
         """The whole object."""
+        ...
+
+    def buffer(self) -> bytes | memoryview:
+        """The whole object, perhaps mapped: for who only looks at it."""
         ...
 
     def head(self, length: int) -> bytes:
@@ -69,6 +76,10 @@ class FileSource:
             )
         return data
 
+    def buffer(self) -> bytes:
+        """The whole file. Not mapped: whoever shortens a mapped file ends the process that looks at it."""
+        return self.read()
+
     def head(self, length: int) -> bytes:
         """Its first bytes."""
         with self._open() as file:
@@ -106,9 +117,34 @@ class BytesSource:
         """The object."""
         return self.data
 
+    def buffer(self) -> bytes:
+        """The object."""
+        return self.data
+
     def head(self, length: int) -> bytes:
         """Its first bytes."""
         return self.data[:length]
+
+
+class MappedSource:
+    """An object in a file of the archive's own, which never gets shorter: mapped, so that it takes no memory."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self.size = size
+        with path.open("rb") as file:
+            self._view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    def read(self) -> bytes:
+        """A copy of the whole."""
+        return bytes(self._view)
+
+    def buffer(self) -> memoryview:
+        """The mapped file."""
+        return self._view
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes."""
+        return bytes(self._view[:length])
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +228,7 @@ def scan_source(source: Source, settings: Settings, transfer_syntax_uid: str | N
             wanted = min(source.size, max(more.at_least, 4 * wanted))
             continue
         if found.pixels is not None and found.pixels.length < 0:
-            found = locate_pixels_end(source.read(), found)  # Only the whole tells where encapsulated pixels end.
+            found = locate_pixels_end(source.buffer(), found)  # Only the whole tells where encapsulated pixels end.
         return found, bytes(head[: found.header_length])
 
 
@@ -230,10 +266,30 @@ def _identified(source: Source, found: Scan, header: bytes) -> Candidate:
 
 
 def look_at(path: Path, settings: Settings) -> Look:
-    """Decide what a file is: an object to take, something to skip or to quarantine, or out of reach.
+    """Decide what a file is: an object to take, something to skip or to quarantine, or out of reach."""
+    return look_at_all([path], settings)[0]
 
-    No file is a reason not to look at the next one.
-    """
+
+def look_at_all(paths: Sequence[Path], settings: Settings) -> list[Look]:
+    """Look at several files, best of one series; no file is a reason not to look at the next one."""
+    looks: dict[Path, Look] = {}
+    heads: dict[FileSource, bytes] = {}
+    for path in paths:
+        found = _begin_to_look(path)
+        if isinstance(found, Look):
+            looks[path] = found
+        else:
+            heads[found[0]] = found[1]
+    scans = scan_heads(list(heads.values()), [source.size for source in heads], settings=settings)
+    for (source, head), scanned in zip(heads.items(), scans, strict=True):
+        known = None
+        if isinstance(scanned, Scan) and not (scanned.pixels is not None and scanned.pixels.length < 0):
+            known = scanned, head
+        looks[source.path] = _look_inside(source, settings, known)
+    return [looks[path] for path in paths]
+
+
+def _begin_to_look(path: Path) -> tuple[FileSource, bytes] | Look:
     try:
         source = FileSource.at(path)
     except OSError as error:
@@ -241,21 +297,30 @@ def look_at(path: Path, settings: Settings) -> Look:
     if source.size == 0:
         return Look(source, Outcome.SKIPPED, reason="empty file")
     try:
-        return _look_inside(source, settings)
+        return source, source.head(HEAD_BYTES)
     except (StorageError, ChangedError) as error:
         return Look(source, Outcome.UNREADABLE, reason=error.message)
 
 
-def _look_inside(source: FileSource, settings: Settings) -> Look:
+def _look_inside(source: FileSource, settings: Settings, scanned: tuple[Scan, bytes] | None) -> Look:
     try:
-        found, header = scan_source(source, settings)
+        if scanned is None:
+            found, header = scan_source(source, settings)
+        else:
+            found, header = scanned[0], scanned[1][: scanned[0].header_length]
         if is_dicomdir(found):
             return Look(source, Outcome.SKIPPED, reason="DICOMDIR")
         return Look(source, Outcome.OBJECT, _identified(source, found, header))
     except (InvalidDicomError, LimitError) as error:
-        if not claims_to_be_dicom(source.head(1024)):
-            return Look(source, Outcome.SKIPPED, reason="not DICOM")
-        return Look(source, Outcome.QUARANTINED, reason=error.message)
+        try:
+            claims = claims_to_be_dicom(source.head(1024))
+        except (StorageError, ChangedError) as trouble:
+            return Look(source, Outcome.UNREADABLE, reason=trouble.message)
+        return Look(
+            source, Outcome.QUARANTINED if claims else Outcome.SKIPPED, reason=error.message if claims else "not DICOM"
+        )
+    except (StorageError, ChangedError) as error:
+        return Look(source, Outcome.UNREADABLE, reason=error.message)
 
 
 def claims_to_be_dicom(head: bytes) -> bool:

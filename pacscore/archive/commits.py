@@ -24,12 +24,15 @@ class Commit:
         Where in the file the series lies: "" for a file of its own, ``<key>/`` in a pack.
     parent : str or None
         The locator of the generation that this one replaces.
+    time : float
+        When it was committed: seconds since 1970.
     """
 
     key: str
     file: str
     prefix: str
     parent: str | None
+    time: float = 0.0
 
     @property
     def locator(self) -> str:
@@ -42,7 +45,14 @@ def commits_of(event: Event) -> list[Commit]:
     value = json.loads(event.payload)
     if value["kind"] != "commit":
         return []
-    return [Commit(part["key"], value["file"], part["prefix"], part["parent"]) for part in value["series"]]
+    when = float(value.get("time", 0.0))
+    return [Commit(part["key"], value["file"], part["prefix"], part["parent"], when) for part in value["series"]]
+
+
+def collected_of(event: Event) -> list[str]:
+    """The files of which an event says that they are collected, none for events of another kind."""
+    value = json.loads(event.payload)
+    return list(value["files"]) if value["kind"] == "collected" else []
 
 
 def series_row(generation: Generation, commit: Commit) -> tuple[SeriesRow, InstanceColumns]:

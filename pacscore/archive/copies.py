@@ -16,6 +16,11 @@ def copy_path(session: Session, generation: str, stack: int) -> Path:
     return session.layout.cache / f"{hashlib.sha256(generation.encode()).hexdigest()[:32]}-{stack}.zip"
 
 
+def copies_of(session: Session, generation: str) -> list[Path]:
+    """The files of all working copies of a generation."""
+    return sorted(session.layout.cache.glob(copy_path(session, generation, 0).name.replace("-0.zip", "-*.zip")))
+
+
 def open_copy(session: Session, generation: str, stack: int) -> ArraySource | None:
     """The working copy of a stack, or None if there is none that can be read: then frames are decoded."""
     path = copy_path(session, generation, stack)

@@ -227,6 +227,10 @@ class DerivedSource:
         """The whole object; pixel data of odd length is padded (PS3.5 8.1.1)."""
         return b"".join((self.header, self.words.data.cast("B"), bytes(self.words.nbytes % 2)))
 
+    def buffer(self) -> bytes:
+        """The whole object."""
+        return self.read()
+
     def head(self, length: int) -> bytes:
         """Its first bytes, at most as many as its header has: a scan needs no more."""
         return self.header[:length]

@@ -48,8 +48,9 @@ class _Place:
 def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, Any]]:
     """Events behind a position, oldest first, each with its own ``position``.
 
-    ``kind`` is ``commit`` (series became new generations; each with the UIDs the catalog knows it by) or ``received``
-    (one object is durable and findable).
+    ``kind`` is ``commit`` (series became new generations, each with the UIDs the catalog knows it by), ``received``
+    (one object is durable and findable) or ``collected`` (the ``files`` of superseded generations go; all they hold is
+    in the heads of their series).
 
     Raises
     ------

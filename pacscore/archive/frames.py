@@ -108,7 +108,7 @@ class WaitingFrames:
             return decode_frame(compressed, pixels.description, syntax, settings=self._settings)
         if place is None:
             return _deflated_frame(pixels, frame_index)
-        value = memoryview(self._candidates[ordinal].source.read())[place.offset : place.offset + place.length]
+        value = memoryview(self._candidates[ordinal].source.buffer())[place.offset : place.offset + place.length]
         return read_native_frame(value, frame_index, pixels.description, transfer_syntax_uid=syntax, vr=place.vr)
 
     def compressed(self, ordinal: int, frame_index: int) -> bytes | None:
@@ -119,7 +119,7 @@ class WaitingFrames:
             return None
         if described.fragments is None or not 0 <= frame_index < described.fragments.frame_count:
             raise _no_map(self._candidates[ordinal].sop_instance_uid)
-        value = memoryview(self._candidates[ordinal].source.read())[place.offset : place.offset + place.length]
+        value = memoryview(self._candidates[ordinal].source.buffer())[place.offset : place.offset + place.length]
         return described.fragments.frame(value, frame_index)
 
     def _pixels(self, ordinal: int) -> Pixels:
@@ -226,10 +226,11 @@ class FrameSource:
     Each frame that a box meets is decoded whole, frames side by side on the shared pool.
     """
 
-    def __init__(self, record: StackRecord, frames: FrameReader, locator: object) -> None:
+    def __init__(self, record: StackRecord, frames: FrameReader, locator: object, *, threads: int) -> None:
         self._record = record
         self._frames = frames
         self._locator = locator
+        self._threads = threads
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -269,7 +270,7 @@ class FrameSource:
                 ordinal, frame_index = self._record.frames[flat[place]].tolist()
                 targets[place] = self._frames.frame(ordinal, frame_index)[inside]
 
-        run_tiles(decode, len(flat))
+        run_tiles(decode, len(flat), threads=self._threads)
 
 
 def _deflated_frame(pixels: Pixels, frame_index: int) -> NDArray[Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pacscore.archive.candidates import Candidate, FileSource, Look, Outcome, look_at
+from pacscore.archive.candidates import Candidate, FileSource, Look, Outcome, look_at_all
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_object
 from pacscore.archive.report import IngestReport, LeftOut, Progress
@@ -26,7 +26,7 @@ from pacscore.parallel import map_ordered
 
 _HEADER_BUDGET_BYTES = 64 << 20
 _TABLE_ROW_BYTES = 56
-_LOOK_BATCH = 16  # Files: handing one over to another thread costs as much as scanning it.
+_LOOK_BATCH = 32  # Files: handing one over to another thread, or to a kernel, costs more than scanning it.
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ def _look_at_all(session: Session, paths: tuple[Path, ...], progress: Progress, 
     found = list(_outside(session.layout.root.resolve(), files_below(paths, leave_out=leave_out)))
     batches = (found[start : start + _LOOK_BATCH] for start in range(0, len(found), _LOOK_BATCH))
     looked = map_ordered(
-        lambda batch: [look_at(path, session.settings) for path in batch],
+        lambda batch: look_at_all(batch, session.settings),
         batches,
         threads=session.settings.threads(),
     )

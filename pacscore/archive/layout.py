@@ -65,6 +65,11 @@ class Layout:
         return self.root / "cache"
 
     @property
+    def collection_lock(self) -> Path:
+        """Held while superseded generations are collected; who copies the archive holds it shared."""
+        return self.root / "collection.lock"
+
+    @property
     def catalog(self) -> Path:
         """The derived catalog."""
         return self.root / "catalog.sqlite"

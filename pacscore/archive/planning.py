@@ -23,16 +23,17 @@ from pacscore.archive.records import SeriesRecord, StackRecord, ome_of
 from pacscore.catalog import SERIES_KEYWORDS, STUDY_KEYWORDS
 from pacscore.dicom.attributes import Header, constants_and_varying
 from pacscore.dicom.description import PIXEL_KEYWORDS
+from pacscore.dicom.documents import choose_documents
 from pacscore.dicom.elements import PIXEL_TAGS
 from pacscore.dicom.encapsulated import FrameMap, map_frames
-from pacscore.dicom.pixels import NativeMapping, PixelDescription, describe_pixels, native_mapping
+from pacscore.dicom.pixels import NativeMapping, PixelDescription, SampleKind, describe_pixels, native_mapping
 from pacscore.dicom.scan import Scan
 from pacscore.errors import InputError
-from pacscore.geometry import GEOMETRY_KEYWORDS, Stack, build_stacks, frames_of
+from pacscore.geometry import GEOMETRY_KEYWORDS, FrameReader, Stack, build_stacks
 from pacscore.imaging.attributes import IMAGING_KEYWORDS, read_attributes
 from pacscore.parallel import map_ordered
 from pacscore.settings import Settings
-from pacscore.store.plan import ObjectPlan, SeriesPlan, StackPlan, Treatment
+from pacscore.store.plan import ObjectPlan, SeriesPlan, StackPlan, StoredBits, Treatment
 from pacscore.store.strategy import Strategy
 
 _INSTANCE_KEYWORDS = frozenset({"InstanceNumber", "Rows", "Columns", "BitsAllocated", "NumberOfFrames"})
@@ -80,9 +81,7 @@ def plan_series(
         The plan, and the candidates in the order of its objects, their headers let go.
     """
     by_name = sorted(candidates, key=lambda each: (each.sop_instance_uid, each.version, each.sha256 or b""))
-    # Decoding holds the interpreter's lock: only reading objects again is worth handing to other threads.
-    threads = 1 if all(map(_is_at_hand, by_name)) else None
-    described = list(map_ordered(lambda each: describe(each, settings), by_name, threads=threads))
+    described = _describe_all(by_name, settings)
     described, stacks = _in_stack_order(described, stack_objects(described))
     records = [_stack_record(stack, described) for stack in stacks]
     arrays = _number_arrays(records, described)
@@ -109,14 +108,31 @@ def _is_at_hand(candidate: Candidate) -> bool:
     return scan is not None and candidate.header is not None and not (scan.pixels and scan.pixels.encapsulated)
 
 
+def _describe_all(candidates: Sequence[Candidate], settings: Settings) -> list[Described]:
+    if not all(map(_is_at_hand, candidates)):
+        return list(map_ordered(lambda each: describe(each, settings), candidates, threads=settings.threads()))
+    # Decoding holds the interpreter's lock: only reading objects again is worth handing to other threads.
+    headers = [_header_of(each) for each in candidates]
+    documents = choose_documents(headers, _PLAN_KEYWORDS)
+    return [_described(*each) for each in zip(candidates, headers, documents, strict=True)]
+
+
 def describe(candidate: Candidate, settings: Settings) -> Described:
     """Decode what planning needs of one object; an encapsulated one is read whole for its fragments."""
     loaded = candidate.loaded(settings)
-    scan, data = loaded.scan, loaded.header
+    header = _header_of(loaded)
+    return _described(loaded, header, header.document(keywords=_PLAN_KEYWORDS))
+
+
+def _header_of(candidate: Candidate) -> Header:
+    assert candidate.header is not None
+    assert candidate.scan is not None
+    return Header(candidate.header, candidate.scan)
+
+
+def _described(loaded: Candidate, header: Header, document: dict[str, Any]) -> Described:
+    scan = loaded.scan
     assert scan is not None
-    assert data is not None
-    header = Header(data, scan)
-    document = header.document(keywords=_PLAN_KEYWORDS)
     description, mapping, fragments = None, None, None
     tag = pixel_tag(scan)
     if tag is not None:
@@ -125,15 +141,7 @@ def describe(candidate: Candidate, settings: Settings) -> Described:
         fragments = _fragments(loaded, scan, header, description)
     elif scan.pixels is not None and description is not None:
         mapping = native_mapping(description, scan.pixels, scan.parts.transfer_syntax_uid)
-    return Described(
-        loaded,
-        scan,
-        header,
-        document,
-        description,
-        mapping,
-        fragments,
-    )
+    return Described(loaded, scan, header, document, description, mapping, fragments)
 
 
 def pixel_tag(scan: Scan) -> int | None:
@@ -159,7 +167,7 @@ def _fragments(
     assert place is not None
     if description is None:
         return None
-    whole = candidate.source.read()
+    whole = candidate.source.buffer()
     value = memoryview(whole)[place.offset : place.offset + place.length]
     try:
         return map_frames(
@@ -175,10 +183,10 @@ def _fragments(
 
 def stack_objects(described: Sequence[Described]) -> tuple[Stack, ...]:
     """The stacks of the current objects' frames; instances are numbered by their place in ``described``."""
-    frames = []
+    frames, reader = [], FrameReader()
     for index, each in enumerate(described):
         if each.candidate.current and each.frame_count and (each.mapping or not _undelimited(each)):
-            frames += frames_of(each.document, index)
+            frames += reader.read(each.document, index)
     return build_stacks(frames)
 
 
@@ -293,7 +301,16 @@ def _object_plan(each: Described, places: NDArray[np.int64]) -> ObjectPlan:
         fragments=each.fragments,
         version=candidate.version,
         current=candidate.current,
+        stored_bits=_stored_bits(each.description) if in_array else None,
     )
+
+
+def _stored_bits(description: PixelDescription | None) -> StoredBits | None:
+    if description is None or description.kind is SampleKind.FLOAT:
+        return None
+    allocated, stored = description.bits_allocated, description.bits_stored
+    shift = description.high_bit + 1 - stored
+    return None if stored == allocated else StoredBits(allocated, stored, shift, description.signed)
 
 
 def _series_document(described: Sequence[Described], wanted: frozenset[str]) -> tuple[dict[str, Any], tuple[str, ...]]:

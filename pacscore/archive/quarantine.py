@@ -33,15 +33,15 @@ def quarantine_object(folder: Path, data: bytes, reason: str, *, filesystem: Fil
     return name
 
 
-def quarantine_file(folder: Path, path: Path, reason: str, *, filesystem: FileSystem) -> str:
-    """Move a file of the archive here with its reason, under its own name, which we made."""
+def quarantine_file(folder: Path, path: Path, reason: str, *, filesystem: FileSystem, name: str | None = None) -> str:
+    """Move a file of the archive here with its reason, under its own name, which we made, or under another."""
     with filesystem.lock(folder / _LOCK):
-        kept = folder / path.name
+        kept = folder / (name or path.name)
         filesystem.rename(path, kept)
         filesystem.sync_folder(folder)
         filesystem.sync_folder(path.parent)
         _give_reason(kept, reason, filesystem)
-    return path.name
+    return kept.name
 
 
 def collect_pending(folder: Path, *, filesystem: FileSystem) -> None:

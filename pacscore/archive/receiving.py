@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from pacscore.archive.candidates import BytesSource, Candidate, candidate_of
+from pacscore.archive.candidates import BytesSource, Candidate, MappedSource, candidate_of
 from pacscore.archive.finding import find
+from pacscore.archive.incoming import Incoming, pieces_of, take_beginning
 from pacscore.archive.packing import Group, pack_groups
-from pacscore.archive.quarantine import quarantine_object
+from pacscore.archive.quarantine import quarantine_file, quarantine_object
 from pacscore.archive.received import journal_head, received_row
 from pacscore.archive.report import LeftOut, Progress, Receipt, ReceiveStatus, SealReport
 from pacscore.archive.sealing import prefix_of, seal_apart
@@ -26,7 +27,8 @@ from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.working_copy import write_copies
 from pacscore.catalog import Location, StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
-from pacscore.errors import InputError, InvalidDicomError, LimitError
+from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.store.journal import Position
 from pacscore.store.strategy import Strategy
 
 _head_text = json.JSONEncoder(separators=(",", ":")).encode
@@ -41,31 +43,41 @@ def receive_object(
 ) -> Receipt:
     """Take one object; see ``Archive.receive``."""
     session.check_writable()
-    whole = _joined(data)
+    if isinstance(data, bytes):
+        return _receive_whole(session, data, transfer_syntax, source)
+    pieces = pieces_of(data)
+    beginning = take_beginning(pieces, session.settings.spool_bytes_min)
+    if len(beginning) < session.settings.spool_bytes_min:
+        return _receive_whole(session, beginning, transfer_syntax, source)
+    return _receive_large(session, Incoming(beginning, pieces, transfer_syntax, session.settings), source)
+
+
+def _receive_whole(session: Session, whole: bytes, transfer_syntax: str | None, source: str | None) -> Receipt:
     try:
         candidate = _identified(session, whole, transfer_syntax)
     except (InvalidDicomError, LimitError) as error:
         name = quarantine_object(session.layout.quarantine, whole, error.message, filesystem=session.filesystem)
         return Receipt(ReceiveStatus.QUARANTINED, "", "", name, error.message)
     with session.receiving.turn(candidate.sop_instance_uid):
-        return _store(session, candidate, source)
+        return _store(session, candidate, source, lambda head: session.journal.append(head, [candidate.source.read()]))
 
 
-def _joined(data: bytes | BinaryIO | Iterable[bytes]) -> bytes:
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    read = getattr(data, "read", None)
-    pieces: object = data if read is None else [read()]
-    if isinstance(pieces, str) or not isinstance(pieces, Iterable):
-        raise InputError(
-            "an object is received as bytes, as a binary file or as pieces of bytes: not as a path or text."
-        )
-    taken = list(pieces)
-    if not all(isinstance(piece, bytes | bytearray | memoryview) for piece in taken):
-        raise InputError("an object is received as bytes: its pieces are not. Open files with mode 'rb'.")
-    return b"".join(taken)
+def _receive_large(session: Session, incoming: Incoming, source: str | None) -> Receipt:
+    """Take an object that is written as it comes: no more of it than its beginning is ever in memory."""
+    with session.journal.spooling(incoming.chunks()) as spool:
+        try:
+            candidate = candidate_of(MappedSource(spool.path, spool.length), session.settings, incoming.transfer_syntax)
+            if candidate.prefix_length != incoming.prefix_length:
+                raise InvalidDicomError("The object's end contradicts its beginning.", offset=incoming.prefix_length)
+        except (InvalidDicomError, LimitError) as error:
+            name = quarantine_file(
+                session.layout.quarantine, spool.path, error.message, filesystem=session.filesystem,
+                name=f"{spool.path.name}.dcm",
+            )  # fmt: skip
+            return Receipt(ReceiveStatus.QUARANTINED, "", "", name.removesuffix(".dcm"), error.message)
+        candidate = replace(candidate, sha256=incoming.digest())
+        with session.receiving.turn(candidate.sop_instance_uid):
+            return _store(session, candidate, source, spool.append)
 
 
 def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
@@ -78,7 +90,8 @@ def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> 
     return replace(candidate, sha256=hashlib.sha256(data).digest())
 
 
-def _store(session: Session, candidate: Candidate, source: str | None) -> Receipt:
+def _store(session: Session, candidate: Candidate, source: str | None, append: Callable[[bytes], Position]) -> Receipt:
+    """Compare with what is there, and keep what is not; ``append`` puts the object into the journal."""
     key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
     assert candidate.sha256 is not None
     others = [
@@ -104,7 +117,7 @@ def _store(session: Session, candidate: Candidate, source: str | None) -> Receip
         candidate, status = replace(candidate, version=version, current=False), ReceiveStatus.VERSION
     head = journal_head(candidate, key) | {"received": time.time(), "source": source or ""}
     row = received_row(head, candidate, "")  # Made now, so that those who share a sync write their rows together.
-    position = session.journal.append(_head_text(head).encode(), [candidate.source.read()])
+    position = append(_head_text(head).encode())
     session.receiving.put(replace(row, position=position))
     return _receipt(status, candidate)
 

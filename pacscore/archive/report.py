@@ -97,6 +97,14 @@ class RebuildReport(Reported):
 
 
 @dataclass(frozen=True, slots=True)
+class CollectReport(Reported):
+    """What a collection removed: files of superseded generations, and their bytes."""
+
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyFinding(Reported):
     """One thing that is not as it should be."""
 

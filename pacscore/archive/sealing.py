@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -332,7 +333,7 @@ def commit(
 
     ``snapshot`` is a position in the event log at which the heads were so; ``publish`` is called in the log's turn.
     """
-    event = {"kind": "commit", "file": target, "series": [asdict(part) for part in parts]}
+    event = {"kind": "commit", "file": target, "time": time.time(), "series": [asdict(part) for part in parts]}
 
     def publish_if_current(events: Sequence[Event]) -> bool:
         moved = {commit.key: commit.locator for event in events for commit in commits_of(event)}

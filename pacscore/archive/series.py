@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from pacscore.archive.altered import count_waiting, with_counts
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.copies import open_copy
 from pacscore.archive.frames import FrameReader, FrameSource, SealedFrames, WaitingFrames, decoded_description
@@ -27,6 +28,7 @@ from pacscore.errors import NotFoundError
 from pacscore.imaging import ArraySource, Volume
 from pacscore.imaging.values import MONOCHROME
 from pacscore.settings import Settings
+from pacscore.store.generation import Generation
 from pacscore.store.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -149,13 +151,13 @@ class Series:
         """The words of a stack."""
         record = self.stacks[stack]
         if record.array >= 0 and self._stored.state == "sealed":
-            return self._session.generation(self.generation).array_source(record.array)
+            return self._opened.array_source(record.array)
         if self._stored.state == "sealed":
             copy = open_copy(self._session, self.generation, stack)
             if copy is not None:
                 return copy
         locator = (str(self._session.layout.root), self.generation, stack)
-        return FrameSource(record, self.frames, locator)
+        return FrameSource(record, self.frames, locator, threads=self.settings.threads())
 
     def as_dict(self) -> dict[str, Any]:
         """A summary for JSON."""
@@ -195,8 +197,13 @@ class Series:
     def frames(self) -> FrameReader:
         """Reads frames of its objects."""
         if self._stored.state == "sealed":
-            return SealedFrames(self._session.generation(self.generation), self._session.settings)
+            return SealedFrames(self._opened, self._session.settings)
         return WaitingFrames([each.candidate for each in self.members], self._session.settings)
+
+    @cached_property
+    def _opened(self) -> Generation:
+        """The sealed part, kept open from the first use: it may be superseded and collected while it is read."""
+        return self._session.generation(self.generation)
 
     @cached_property
     def _record(self) -> SeriesRecord:
@@ -205,9 +212,10 @@ class Series:
     @cached_property
     def _content(self) -> tuple[SeriesRecord, list[Candidate]]:
         if self._stored.state == "sealed":
-            generation = self._session.generation(self.generation)
+            generation = self._opened
             candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
-            return SeriesRecord.from_dict(generation.manifest.catalog), candidates
+            record = SeriesRecord.from_dict(generation.manifest.catalog)
+            return with_counts(record, generation.manifest.altered), candidates
         gathered = gather(self._session, self._stored.key, ())
         if not gathered.members:  # All it has are records that cannot be read.
             return SeriesRecord.of((), (), varying=()), []
@@ -219,7 +227,8 @@ class Series:
             settings=self._session.settings,
             wanted=SERIES_ROW_KEYWORDS,
         )
-        return SeriesRecord.from_dict(plan.catalog), ordered
+        counts = count_waiting(plan, ordered, self.settings)
+        return with_counts(SeriesRecord.from_dict(plan.catalog), counts.__getitem__), ordered
 
     def _colour(self, record: StackRecord) -> Any:
         """How a stored colour frame becomes RGB, None where it is grey or RGB already."""

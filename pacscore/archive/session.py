@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from pacscore.archive.commits import Commit, commits_of, series_row
 from pacscore.archive.currency import EVENTS, event_position, is_current
+from pacscore.archive.following import apply_events, holds, ordinals
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
@@ -34,11 +34,11 @@ from pacscore.errors import (
     RetryError,
 )
 from pacscore.filesystem import FileSystem
+from pacscore.locks import NumberedLocks
 from pacscore.settings import Settings
-from pacscore.store.events import Event, EventLog, EventPosition
+from pacscore.store.events import EventLog, EventPosition
 from pacscore.store.generation import Generation
 from pacscore.store.journal import Journal
-from pacscore.store.manifest import Manifest
 from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
@@ -64,13 +64,17 @@ class Session:
         """Journal positions that a seal of this session has laid out: known without comparing."""
         self.durable_folders = {layout.root, layout.root / "series", layout.root / "packs"}
         """Folders whose names this session knows to be on the disk."""
+        self.series_counts: dict[str, int] = {}
+        """How many series the files hold that a collection has looked at."""
         self._generations: OrderedDict[str, Generation] = OrderedDict()
         self._generation_lock = threading.Lock()
         self._private: tempfile.TemporaryDirectory[str] | None = None
         self._process = os.getpid()
+        self._turn_locks = NumberedLocks(layout.root / "receive.lock")
         self._closed = False
         self._open_parts = ExitStack()
         with ExitStack() as opening:  # What is open already closes again where a later part does not open.
+            opening.callback(self._turn_locks.close)
             opening.callback(self._close_private)
             opening.callback(self._close_generations)
             self.events = opening.enter_context(EventLog.open(layout.events, filesystem, settings, read_only=read_only))
@@ -83,7 +87,7 @@ class Session:
             self.staging = Staging(layout.staging, filesystem)
             opening.callback(self._close_staging)
             self._open_parts = opening.pop_all()
-        self.receiving = Receiving(self.catalog)
+        self.receiving = Receiving(self.catalog, self._turn_locks)
         _open.add(self)
 
     def close(self) -> None:
@@ -109,7 +113,7 @@ class Session:
         self.commit_lock = threading.RLock()
         self._generation_lock = threading.Lock()
         self.staging = Staging(self.layout.staging, self.filesystem)
-        self.receiving = Receiving(self.catalog)
+        self.receiving = Receiving(self.catalog, self._turn_locks)
         _parents_private.append(self._private)
 
     def _close_generations(self) -> None:
@@ -156,6 +160,13 @@ class Session:
                 self._generations.popitem(last=False)
         return kept
 
+    def let_go(self, files: Iterable[str]) -> None:
+        """Do not keep the generations of these files open: their bytes stay for those who read them, and no longer."""
+        gone = set(files)
+        with self._generation_lock:
+            for locator in [each for each in self._generations if each.partition("#")[0] in gone]:
+                del self._generations[locator]
+
     def open_generation(self, locator: str) -> Generation:
         """The generation at a locator, opened anew."""
         file, _, prefix = locator.partition("#")
@@ -185,7 +196,7 @@ class Session:
         One process at a time follows: two that interleave could put an older generation over a newer one.
         """
         with self._following():
-            self._apply(self.events.read(after=self.catalog_position()))
+            apply_events(self, self.events.read(after=self.catalog_position()))
 
     @contextmanager
     def _following(self) -> Iterator[None]:
@@ -195,54 +206,6 @@ class Session:
         with self.commit_lock, self.filesystem.lock(self.layout.root / "catalog.lock"):
             yield
 
-    def _apply(self, events: Iterator[Event]) -> None:
-        batch: OrderedDict[str, Commit] = OrderedDict()
-        position = None
-        for event in events:
-            position = event.position
-            batch.update((commit.key, commit) for commit in commits_of(event))
-            if len(batch) >= _APPLY_BATCH:
-                self._put(list(batch.values()), position)
-                batch.clear()
-        if position is not None:
-            self._put(list(batch.values()), position)
-
-    def _put(self, commits: list[Commit], position: str) -> None:
-        entries, retired = [], []
-        for commit in commits:
-            generation = self.generation(commit.locator)
-            entries.append(series_row(generation, commit))
-            retired += self._sealed_records(commit.key, generation)
-        self.catalog.put_series(entries, retired=retired, positions={EVENTS: position})
-
-    def _sealed_records(self, key: str, generation: Generation) -> list[str]:
-        """The journal positions whose objects the generation holds."""
-        waiting = self.catalog.received(key)
-        held = _ordinals(generation.manifest) if waiting else {}
-        return [
-            row.position
-            for row in waiting
-            if row.position in self.taken_over or self._holds(generation, held.get(row.sop_instance_uid, []), row)
-        ]
-
-    def _holds(self, generation: Generation, ordinals: list[int], row: ReceivedRow) -> bool:
-        """Whether a generation holds a record's object in the envelope it came in."""
-        manifest = generation.manifest
-        equal = [
-            ordinal
-            for ordinal in ordinals
-            if manifest.sha256(ordinal) == row.digest
-            and manifest.transfer_syntax_uid(ordinal) == row.transfer_syntax_uid
-        ]
-        if not equal:
-            return False
-        try:
-            _, body = self.journal.read(Position(row.position))
-        except NotFoundError:  # Retired by another process since, so it was sealed.
-            return True
-        lengths = {ordinal: manifest.number("prefix_length", ordinal) for ordinal in equal}
-        return any(generation.header_bytes(n)[:length] == body[:length] for n, length in lengths.items())
-
     def follow_journal(self, *, adopt_all: bool = False) -> None:
         """Bring the catalog's rows of received objects in line with the journal's records.
 
@@ -251,7 +214,7 @@ class Session:
         be sealed and retired before he enters it himself, and his row would then stand for nothing.
         """
         with self._following():
-            self._apply(self.events.read(after=self.catalog_position()))
+            apply_events(self, self.events.read(after=self.catalog_position()))
             known = self.catalog.journal_positions()
             positions = self.journal.positions()
             at_work = frozenset() if adopt_all or self.read_only else self.journal.writers_at_work()
@@ -303,7 +266,7 @@ class Session:
         if locator is None:
             return False
         generation = self.generation(locator)
-        return self._holds(generation, _ordinals(generation.manifest).get(row.sop_instance_uid, []), row)
+        return holds(self, generation, ordinals(generation.manifest).get(row.sop_instance_uid, []), row)
 
     def _is_waiting(self, row: ReceivedRow, new: list[ReceivedRow]) -> bool:
         """Whether another record holds the object in the same envelope: it came again before the first had its row."""
@@ -348,7 +311,7 @@ class Session:
                 if path.exists():
                     self.filesystem.remove(path)
             self.catalog = self._open_catalog()
-            self.receiving = Receiving(self.catalog)
+            self.receiving = Receiving(self.catalog, self._turn_locks)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:
@@ -362,14 +325,6 @@ class Session:
         private = Path(self._private.name) / "catalog.sqlite"
         copy_catalog(self.layout.catalog, private)
         return Catalog.open(private, settings=self.settings)
-
-
-def _ordinals(manifest: Manifest) -> dict[str, list[int]]:
-    """The objects of each SOP Instance UID."""
-    found: dict[str, list[int]] = {}
-    for ordinal, uid in enumerate(manifest.sop_instance_uids):
-        found.setdefault(uid, []).append(ordinal)
-    return found
 
 
 def _forget_parents() -> None:

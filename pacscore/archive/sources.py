@@ -31,6 +31,10 @@ class SealedSource:
         """The whole object, reassembled."""
         return bytes(self.generation.object_bytes(self.ordinal))
 
+    def buffer(self) -> bytes:
+        """The whole object, reassembled."""
+        return self.read()
+
     def head(self, length: int) -> bytes:
         """Its first bytes, at most as many as its header has: a scan needs no more."""
         return bytes(self.generation.header_bytes(self.ordinal)[:length])
@@ -70,6 +74,10 @@ class JournalSource:
     def read(self) -> bytes:
         """The whole object."""
         return bytes(self._read())
+
+    def buffer(self) -> bytes | memoryview:
+        """The whole object, mapped where it lies in a file of its own."""
+        return self._read()
 
     def head(self, length: int) -> bytes:
         """Its first bytes."""

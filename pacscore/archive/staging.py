@@ -12,6 +12,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pacscore.errors import NotFoundError, RetryError
@@ -54,8 +55,15 @@ class Staging:
             if note.exists() and (finished or not published.exists()):
                 self._filesystem.remove(note)
 
-    def collect(self, take: Callable[[str, Path], None]) -> None:
-        """Call ``take`` for each target noted by a session that is gone, with its folder; then remove the folder."""
+    def discard(self, path: Path) -> None:
+        """Move a file of the archive into this session's folder, with which it goes."""
+        self._move(path, self._own_folder())
+
+    def collect(self, take: Callable[[str, Callable[[Path], None]], None]) -> None:
+        """Call ``take`` for each target noted by a session that is gone; then remove its folder.
+
+        The second argument moves a file into that folder, with which it goes.
+        """
         for folder in sorted(self._root.iterdir()):
             if folder == self._folder or not folder.is_dir():
                 continue
@@ -66,7 +74,7 @@ class Staging:
                 continue
             with lock:
                 for note in sorted(folder.glob(f"*{_NOTE}")):
-                    take(note.read_text("utf-8", errors="replace"), folder)
+                    take(note.read_text("utf-8", errors="replace"), partial(self._move, folder=folder))
                 self._remove(folder)
 
     def close(self) -> None:
@@ -78,6 +86,11 @@ class Staging:
         with lock:
             if not any(folder.glob(f"*{_NOTE}")):
                 self._remove(folder)
+
+    def _move(self, path: Path, folder: Path) -> None:
+        self._filesystem.rename(path, folder / path.name)
+        self._filesystem.sync_folder(folder)
+        self._filesystem.sync_folder(path.parent)
 
     def _remove(self, folder: Path) -> None:
         with self._filesystem.lock(self._root / _LOCK):

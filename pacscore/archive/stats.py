@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
+from pacscore.archive.collection import waiting_for_collection
 from pacscore.archive.finding import find
 from pacscore.archive.session import Session
 from pacscore.geometry import Verdict
@@ -31,6 +32,7 @@ def summarise(session: Session) -> dict[str, Any]:
         "received": counts["journal_instances"],
         "bytes_original": counts["bytes_original"],
         "bytes_stored": counts["bytes_stored"],
+        "superseded": asdict(waiting_for_collection(session)),
         "modalities": [
             {"modality": name, "series": count, "instances": instances[name]} for name, count in series.most_common()
         ],

@@ -1,12 +1,13 @@
 """What threads that receive objects at the same time share: whose turn it is with a UID, and the rows to be written.
 
-T1  Two threads with one SOP Instance UID take turns from the comparison to the catalog row, so that neither can miss
-    the other's object.
+T1  Two who store objects of one SOP Instance UID, threads or processes, take turns from the comparison to the catalog
+    row, so that neither can miss the other's object.
 T2  Rows are written in groups, like the journal's syncs: whoever finds no writer at work writes all that wait.
 """
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 from pacscore.catalog import Catalog, ReceivedRow
 from pacscore.errors import RetryError
+from pacscore.locks import NumberedLocks
 
 
 @dataclass(slots=True)
@@ -25,13 +27,19 @@ class _Group:
     failure: Exception | None = None
 
 
+def _number_of(uid: str) -> int:
+    """The number of a UID's lock, the same in every process. Two UIDs of one number would only wait for each other."""
+    return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=8).digest(), "big") >> 2
+
+
 class Receiving:
     """What the threads that receive share: whose turn it is with a UID, and the rows to be written."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, others: NumberedLocks) -> None:
         self._catalog = catalog
-        self._turns: dict[str, threading.Lock] = {}
-        self._turn_users: dict[str, int] = {}
+        self._others = others
+        self._turns: dict[int, threading.Lock] = {}
+        self._turn_users: dict[int, int] = {}
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._group = _Group()
@@ -39,18 +47,19 @@ class Receiving:
 
     @contextmanager
     def turn(self, uid: str) -> Iterator[None]:
-        """Wait until nobody else in this process is storing an object of that UID."""
+        """Wait until nobody else is storing an object of that UID, in this process or another."""
+        number = _number_of(uid)
         with self._lock:
-            lock = self._turns.setdefault(uid, threading.Lock())
-            self._turn_users[uid] = self._turn_users.get(uid, 0) + 1
+            lock = self._turns.setdefault(number, threading.Lock())
+            self._turn_users[number] = self._turn_users.get(number, 0) + 1
         try:
-            with lock:
+            with lock, self._others.held(number):
                 yield
         finally:
             with self._lock:
-                self._turn_users[uid] -= 1
-                if not self._turn_users[uid]:
-                    del self._turn_users[uid], self._turns[uid]
+                self._turn_users[number] -= 1
+                if not self._turn_users[number]:
+                    del self._turn_users[number], self._turns[number]
 
     def put(self, row: ReceivedRow) -> None:
         """Write a row into the catalog, together with those of other threads that wait; return when it is written.

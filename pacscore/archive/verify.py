@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pacscore.archive.commits import Commit, commits_of, series_row
+from pacscore.archive.commits import Commit, series_row
+from pacscore.archive.published import Named, unnamed_files
 from pacscore.archive.report import Progress, VerifyFinding, VerifyReport
 from pacscore.archive.session import Session
 from pacscore.catalog import ReceivedRow
@@ -20,7 +21,10 @@ def verify_archive(session: Session, progress: Progress) -> VerifyReport:
     start = time.perf_counter()
     session.refresh()
     findings = list(_logs(session))
-    heads = _heads(session)
+    catalogued = session.catalog.generations()  # Before the log is read: what is entered later has its event.
+    named = Named().follow(session)
+    findings += _disagreements(session, catalogued, named)
+    heads = named.heads
     objects = 0
     for number, commit in enumerate(heads.values(), 1):
         count, found = _generation(session, commit)
@@ -41,12 +45,25 @@ def _logs(session: Session) -> Iterator[VerifyFinding]:
         yield VerifyFinding("journal", finding.message)
 
 
-def _heads(session: Session) -> dict[str, Commit]:
-    """The last commit of each series, by key."""
-    heads: dict[str, Commit] = {}
-    for event in session.events.read():
-        heads.update((commit.key, commit) for commit in commits_of(event))
-    return heads
+def _disagreements(session: Session, catalogued: Mapping[str, str], named: Named) -> Iterator[VerifyFinding]:
+    """What storage or catalog hold and no event names, and the other way round; heads are looked at one by one."""
+    for file in unnamed_files(session, named):
+        message = f"{file} is published, and no event names it: `pacscore rebuild` proves and commits it."
+        yield VerifyFinding("file", message)
+    heads = {commit.file for commit in named.heads.values()}
+    for file in sorted(named.committed - named.collected - heads):
+        if not (session.layout.root / file).exists() and file not in named.follow(session).collected:
+            message = f"{file} is gone, and no event says so; a later generation of its series has taken its place."
+            yield VerifyFinding("file", message)
+    for key, locator in sorted(catalogued.items()):
+        if key not in named.heads:
+            message = f"the catalog holds series {key} in {locator}, and no event names it: run `pacscore rebuild`."
+            yield VerifyFinding("catalog", message)
+    records = set(map(str, session.journal.positions()))
+    for position in sorted(session.catalog.journal_positions() - records):
+        if position in session.catalog.journal_positions():
+            message = f"the catalog holds a record at {position} that is not in the journal: run `pacscore rebuild`."
+            yield VerifyFinding("catalog", message)
 
 
 def _generation(session: Session, commit: Commit) -> tuple[int, list[VerifyFinding]]:

@@ -14,6 +14,7 @@ from pacscore.catalog.rows import (
     StoredSeries,
     Value,
 )
+from pacscore.catalog.superseded import Superseded
 
 __all__ = [
     "CATALOG_KEYWORDS",
@@ -31,6 +32,7 @@ __all__ = [
     "ReceivedRow",
     "SeriesRow",
     "StoredSeries",
+    "Superseded",
     "Value",
     "copy_catalog",
 ]

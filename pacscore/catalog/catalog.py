@@ -6,17 +6,28 @@ It is derived from journal and store (promise 5): a lost row is written again by
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Event, RLock
+from threading import Event
 from types import TracebackType
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from pacscore.catalog import dialect, finding, instances, keys, loading, migrations, paging, reading, schema, writing
+from pacscore.catalog import (
+    dialect,
+    finding,
+    instances,
+    keys,
+    loading,
+    migrations,
+    paging,
+    reading,
+    schema,
+    superseded,
+    writing,
+)
 from pacscore.catalog.attributes import Level
+from pacscore.catalog.connections import Connections
 from pacscore.catalog.consensus import Consensus, merge
 from pacscore.catalog.finding import Found, InstanceDocuments
 from pacscore.catalog.rows import (
@@ -29,8 +40,9 @@ from pacscore.catalog.rows import (
     StoredSeries,
     Value,
 )
+from pacscore.catalog.superseded import Superseded
 from pacscore.catalog.writing import SeriesState
-from pacscore.errors import NotFoundError, QueryError, ReadOnlyError
+from pacscore.errors import NotFoundError, QueryError
 from pacscore.settings import Settings
 
 _STATE_COUNT_MAX = 4096
@@ -47,13 +59,11 @@ class Catalog:
         self.path = path
         self.read_only = read_only
         self.settings = settings
-        self._engine: Engine = dialect.engine_for(path, read_only=read_only)
-        self._process = os.getpid()
-        self._lock = RLock()
-        self._writing: Connection | None = None
-        self._lookup_lock = RLock()
-        self._looking: Connection | None = None
+        self._connections = Connections(path, read_only=read_only)
+        self._reading = self._connections.reading
+        self._transaction = self._connections.transaction
         self._states: dict[str, SeriesState] = {}
+        self._states_of_connection: Connection | None = None
         self._seen_version = -1
 
     @classmethod
@@ -72,7 +82,7 @@ class Catalog:
             raise NotFoundError("There is no catalog here. Rebuild it from the archive.", path=str(place))
         catalog = cls(place, read_only=read_only, settings=settings or Settings())
         try:
-            with dialect.errors_translated(), catalog._connection() as connection:
+            with catalog._reading() as connection:
                 if read_only:
                     migrations.check_readable(migrations.version_of(connection))
                 else:
@@ -84,13 +94,8 @@ class Catalog:
 
     def close(self) -> None:
         """Close every connection. Harmless when repeated."""
-        with self._lock, self._lookup_lock:
-            own = self._process == os.getpid()
-            for kept in filter(None, (self._writing, self._looking) if own else ()):
-                kept.close()
-            self._writing = self._looking = None
-            self._engine.dispose(close=own)
-            self._states.clear()
+        self._connections.close()
+        self._states.clear()
 
     def __enter__(self) -> Catalog:
         return self
@@ -123,19 +128,29 @@ class Catalog:
         entries: Sequence[tuple[SeriesRow, InstanceColumns]],
         *,
         retired: Sequence[str] = (),
+        replaced: Sequence[Superseded] = (),
+        collected: Sequence[str] = (),
         positions: Mapping[str, str] | None = None,
     ) -> None:
         """Replace the sealed part of each series, in one transaction.
 
         ``retired`` are the journal positions whose instances are sealed now; what else the journal holds of a series
-        stays. ``positions`` (that of the event log) are set in the same transaction.
+        stays. ``replaced`` are generations that are no head any more, ``collected`` files of which the event log says
+        that they go. ``positions`` (that of the event log) are set in the same transaction.
         """
         with self._transaction() as connection:
             touched = instances.retire(connection, retired)
             self._put_series(connection, entries)
             instances.count_waiting(connection, touched)
             self._drop_empty(connection, touched)
+            superseded.note(connection, replaced)
+            superseded.mark_collected(connection, collected)
             self._set_positions(connection, positions)
+
+    def forget_superseded(self, files: Sequence[str]) -> None:
+        """Forget the superseded generations of files that are gone."""
+        with self._transaction() as connection:
+            superseded.forget(connection, files)
 
     def remove_series(self, keys: Sequence[str], *, positions: Mapping[str, str] | None = None) -> None:
         """Forget series, their instances in the journal included."""
@@ -190,16 +205,8 @@ class Catalog:
 
     def lookup_many(self, sop_instance_uids: Sequence[str]) -> dict[str, tuple[Location, ...]]:
         """`lookup` for many at once."""
-        self._own_process()
-        with dialect.errors_translated(), self._lookup_lock:
-            if self._looking is None:  # Kept: taking one from the pool takes longer than looking.
-                self._looking = self._engine.connect()
-            try:
-                return instances.locate(self._looking, sop_instance_uids)
-            except BaseException:
-                self._looking.invalidate()  # As in a transaction.
-                self._looking = None
-                raise
+        with self._connections.looking() as connection:
+            return instances.locate(connection, sop_instance_uids)
 
     def series(self, series_instance_uid: str, study_instance_uid: str | None = None) -> StoredSeries:
         """The series of that UID.
@@ -289,6 +296,16 @@ class Catalog:
             )
         )
 
+    def superseded(self) -> tuple[Superseded, ...]:
+        """The generations that are no head any more and whose files are not known to be gone, by file."""
+        with self._reading() as connection:
+            return superseded.read(connection)
+
+    def generations(self) -> dict[str, str]:
+        """The head of each series that has one, by series key."""
+        with self._reading() as connection:
+            return reading.generations(connection)
+
     def counts(self) -> Counts:
         """How much there is."""
         with self._reading() as connection:
@@ -306,52 +323,18 @@ class Catalog:
         with self._reading() as connection:
             return reading.stored(connection, where, values)
 
-    # Connections.
-
-    def _own_process(self) -> None:
-        """After a fork the child may not touch its parent's connections: it opens its own."""
-        if self._process != os.getpid():
-            self._engine.dispose(close=False)
-            self._engine = dialect.engine_for(self.path, read_only=self.read_only)
-            self._process, self._writing, self._lock, self._seen_version = os.getpid(), None, RLock(), -1
-            self._states, self._looking, self._lookup_lock = {}, None, RLock()
-
-    @contextmanager
-    def _connection(self) -> Iterator[Connection]:
-        self._own_process()
-        with self._engine.connect() as connection:
-            yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with dialect.errors_translated(), self._connection() as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        if self.read_only:
-            raise ReadOnlyError("The catalog was opened for reading. Open the archive for writing.")
-        self._own_process()
-        with self._lock:
-            if self._writing is None:
-                self._writing = self._engine.connect()
-            try:
-                with dialect.transaction(self._writing) as connection:
-                    yield connection
-            except BaseException:
-                self._states.clear()  # They may say what was rolled back.
-                self._writing.invalidate()  # It may be closed, or between two states: the next write opens another.
-                self._writing = None
-                raise
-
     # Writing, in a transaction.
 
     def _states_of(self, connection: Connection, series: Sequence[tuple[str, str, str]]) -> dict[str, SeriesState]:
-        """The state of each series, new ones included; kept between calls while no other connection writes."""
+        """The state of each series, new ones included; kept between calls while no other connection writes.
+
+        Another connection than last time means that its transaction failed, or a fork: what was kept may not be so.
+        """
         version = dialect.data_version(connection)
-        if version != self._seen_version or len(self._states) > _STATE_COUNT_MAX:
+        is_known = connection is self._states_of_connection and version == self._seen_version
+        if not is_known or len(self._states) > _STATE_COUNT_MAX:
             self._states.clear()
-            self._seen_version = version
+            self._states_of_connection, self._seen_version = connection, version
         wanted = {key: (key, study, uid) for key, study, uid in series}
         missing = [key for key in wanted if key not in self._states]
         if missing:

@@ -69,37 +69,38 @@ class Columns:
             width += 2 if attribute.vr == "PN" else 1
         return cls(width, places)
 
-    def values(self, stated: Mapping[str, Value]) -> list[Any]:
-        """What stands in the columns; what ``stated`` says of other attributes is passed over."""
+    def split(self, stated: Mapping[str, Value]) -> tuple[list[Any], list[tuple[str, str]]]:
+        """What stands in the columns; and keyword and value of what a column alone cannot answer for.
+
+        That are several values, and further groups of names. What ``stated`` says of other attributes is passed over.
+        """
         row: list[Any] = [None] * self.width
+        terms: list[tuple[str, str]] = []
         find = self.places.get
         for keyword, value in stated.items():
             place = find(keyword)
             if place is None or value in (None, "", []):
                 continue
             at, vr = place
-            if not isinstance(value, str):
-                value = _column_value(value, vr)  # noqa: PLW2901
-            row[at] = value
+            if vr != "PN" and type(value) is str:  # Nearly all.
+                row[at] = value
+                continue
+            row[at] = column = value if isinstance(value, str) else _column_value(value, vr)
             if vr == "PN":
-                groups = name_groups(str(value).split("\\", 1)[0])
+                groups = name_groups(str(column).split("\\", 1)[0])
                 row[at + 1] = groups[0] if groups else None
-        return row
+            if isinstance(value, list) or (isinstance(value, str) and "=" in value):
+                terms += _terms(keyword, vr, value)
+        return row, terms
 
-    def terms(self, stated: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-        """Keyword and value of what a column alone cannot answer for: several values, further name groups."""
-        for keyword, value in stated.items():
-            if not isinstance(value, list) and not (isinstance(value, str) and "=" in value):
-                continue
-            if keyword not in self.places:
-                continue
-            vr = self.places[keyword][1]
-            if vr == "PN":
-                names = value if isinstance(value, list) else [value]
-                groups = {group for name in names for group in name_groups(plain_text(name))}
-                yield from ((keyword, group) for group in sorted(groups))
-            elif isinstance(value, list) and vr not in NUMBERS:
-                yield from ((keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
+
+def _terms(keyword: str, vr: str, value: Value) -> Iterator[tuple[str, str]]:
+    if vr == "PN":
+        names = value if isinstance(value, list) else [value]
+        groups = {group for name in names for group in name_groups(plain_text(name))}
+        yield from ((keyword, group) for group in sorted(groups))
+    elif isinstance(value, list) and vr not in NUMBERS:
+        yield from ((keyword, text) for text in sorted({plain_text(one) for one in value}) if text)
 
 
 def _column_value(value: Value, vr: str) -> str | int | float:

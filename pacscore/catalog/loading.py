@@ -77,13 +77,14 @@ def _write_new(connection: Connection, entries: Sequence[Entry]) -> bool:
     for number, ((row, columns), target) in enumerate(zip(entries, targets, strict=True), first):
         document = row.document
         stated_by = row.stated_by or min(columns.sop_instance_uids, default="")
+        columns_of, further = writing.SERIES_COLUMNS.split(document)
         series.append(
-            (number, row.key, target, dates[target], row.series_instance_uid, *writing.SERIES_COLUMNS.values(document),
+            (number, row.key, target, dates[target], row.series_instance_uid, *columns_of,
              row.verdict, " ".join(row.kinds), row.generation, instances.current_count(columns), 0, 0,
              row.frame_count, row.bytes_original, row.bytes_stored, row.strategy, stated_by)
         )  # fmt: skip
         documents.append((number, dialect.pack_document(json_text(document)), _varying_text(row.varying)))
-        terms += [(path, text, number) for path, text in writing.SERIES_COLUMNS.terms(document)]
+        terms += [(path, text, number) for path, text in further]
         terms += [(path, text, number) for path, text in nested_terms(document)]
     run_many(connection, writing.INSERT_SERIES, series)
     run_many(connection, writing.INSERT_DOCUMENT, documents)
@@ -113,6 +114,7 @@ def _place_studies(
         [(row.study_instance_uid, plain_text(says.get("PatientID"))) for row, says in zip(rows, said, strict=True)],
     )
     consensus = writing.read_studies(connection, sorted(set(targets)))
+    known = frozenset(consensus)
     dates = {number: study_date(found) for number, found in consensus.items()}
     written: dict[int, tuple[str, Consensus]] = {}
     for row, says, target in zip(rows, said, targets, strict=True):
@@ -121,7 +123,7 @@ def _place_studies(
         if after is not before:
             consensus[target] = after
             written[target] = (row.study_instance_uid, after)
-    writing.write_studies(connection, written)
+    writing.write_studies(connection, written, known=known)
     now = {number: study_date(found) for number, found in consensus.items()}
     return targets, now, any(now[number] != date for number, date in dates.items())
 

@@ -19,7 +19,13 @@ def _create(connection: Connection) -> None:
     dialect.create_trigram_tables(connection)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_create,)
+def _add_superseded(connection: Connection) -> None:
+    """What commits have replaced stands in the event log, which is followed from its beginning again."""
+    schema.superseded.create(connection, checkfirst=True)
+    connection.execute(schema.position.delete())
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_create, _add_superseded)
 VERSION = len(STEPS)
 
 

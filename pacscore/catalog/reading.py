@@ -98,6 +98,12 @@ def received(connection: Connection, key: str) -> tuple[ReceivedRow, ...]:
     )  # fmt: skip
 
 
+def generations(connection: Connection) -> dict[str, str]:
+    """The head of each series that has one, by series key."""
+    rows = connection.exec_driver_sql("SELECT key, generation FROM series WHERE generation IS NOT NULL")
+    return {str(key): str(generation) for key, generation in rows}
+
+
 def counts(connection: Connection) -> Counts:
     """How much there is."""
     row = connection.exec_driver_sql(
@@ -117,6 +123,7 @@ _NAMED = (
     ("series_document", "series.key", "series_document", "JOIN series ON series.id = series_id"),
     ("instance", "series.key, ordinal", "instance", "JOIN series ON series.id = series_id"),
     ("journal_instance", "position", "journal_instance", ""),
+    ("superseded", "locator", "superseded", ""),
 )
 _NUMBERS = frozenset({"id", "study_row", "series_id", "class_id"})
 _JSON = frozenset({"stated", "document"})

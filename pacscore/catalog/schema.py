@@ -135,6 +135,18 @@ position = Table(
     Column("token", Text, nullable=False),
 )
 
+# Generations that another has replaced, until their files are gone.
+superseded = Table(
+    "superseded",
+    metadata,
+    Column("locator", Text, primary_key=True),
+    Column("file", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("since", Float, nullable=False),
+    Column("collected", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 # By these, rows are found while others are written.
@@ -143,6 +155,7 @@ KEPT_INDEXES = (
     Index("term_owner", term.c.owner),
     Index("journal_sop", journal_instance.c.sop_hash),
     Index("journal_series", journal_instance.c.series_id),
+    Index("superseded_file", superseded.c.file),
 )
 SERIES_OF_STUDY = Index("series_of_study", series.c.study_row, series.c.series_instance_uid)
 

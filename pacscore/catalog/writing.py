@@ -9,7 +9,7 @@ W3  Nothing depends on the order in which rows came, save the numbers of series 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -199,18 +199,25 @@ def read_studies(connection: Connection, numbers: Sequence[int]) -> dict[int, Co
     return found
 
 
-def write_studies(connection: Connection, studies: Mapping[int, tuple[str, Consensus]]) -> None:
-    """Write the rows of studies, new or known: the UID and the consensus of each."""
+def write_studies(
+    connection: Connection, studies: Mapping[int, tuple[str, Consensus]], *, known: Container[int] | None = None
+) -> None:
+    """Write the rows of studies, new or known: the UID and the consensus of each.
+
+    ``known`` are those that may be there already, where that was looked up; by default all.
+    """
     rows = []
     terms = []
     for number, (uid, consensus) in studies.items():
         values = consensus.values
+        columns, further = _STUDY_COLUMNS.split(values)
         rows.append(
             (number, uid, patient_key(values, uid), study_date(consensus), json_text(dict(values)),
-             consensus.sources_text(), *_STUDY_COLUMNS.values(values))
+             consensus.sources_text(), *columns)
         )  # fmt: skip
-        terms += [(path, text, number) for path, text in _STUDY_COLUMNS.terms(values)]
-    run_many(connection, "DELETE FROM term WHERE owner = ?", [(number,) for number in studies])
+        terms += [(path, text, number) for path, text in further]
+    old = [(number,) for number in studies if known is None or number in known]
+    run_many(connection, "DELETE FROM term WHERE owner = ?", old)
     run_many(connection, UPSERT_STUDY, rows)
     run_many(connection, UPSERT_TERM, terms)
 
@@ -231,7 +238,7 @@ def _write_series(
         else:
             known = _read_document(connection, state.id) if document is None and not state.new else document
             whole = {**(known or {}), **values}
-        attributes = SERIES_COLUMNS.values(values)
+        attributes, further = SERIES_COLUMNS.split(values)
         date = study_date(study)
         text = dialect.pack_document(json_text(whole))
         if state.new:
@@ -245,7 +252,7 @@ def _write_series(
             old.append((state.id,))
             updates.append((target, date, *attributes, new.sources_text(), state.id))
             changed.append((text, state.id))
-        terms += [(path, text, state.id) for path, text in SERIES_COLUMNS.terms(values)]
+        terms += [(path, text, state.id) for path, text in further]
         terms += [(path, text, state.id) for path, text in nested_terms(whole)]
         state.study_row, state.consensus, state.new = target, new, False
     run_many(connection, INSERT_SERIES, inserts)

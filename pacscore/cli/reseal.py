@@ -14,7 +14,7 @@ NAME = "reseal"
 HELP = (
     "Lay out series again by another strategy.\n\n"
     "Every series that matches becomes a new, proven generation; readers keep the one they opened, and originals stay "
-    "byte for byte what they are."
+    "byte for byte what they are. The old generation goes when an hour (PACSCORE_GRACE_SECONDS) has passed."
 )
 EPILOG = "Example: pacscore reseal /data/archive --strategy archive StudyDate=-20201231"
 

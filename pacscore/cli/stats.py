@@ -28,6 +28,12 @@ def run(archive: Archive, as_json: AsJson = False) -> None:
     originals, stored = summary["bytes_original"], summary["bytes_stored"]
     percent = f" ({100 * stored / originals:.0f} %)" if originals else ""
     typer.echo(f"{bytes_text(originals)} of originals in {bytes_text(stored)}{percent}.")
+    superseded = summary["superseded"]
+    if superseded["generations"]:
+        typer.echo(
+            f"{superseded['generations']} superseded generations wait for collection: {superseded['files']} files, "
+            f"{bytes_text(superseded['bytes'])}."
+        )
     table(
         "Modalities",
         ("modality", "#series", "#instances"),

@@ -142,7 +142,8 @@ def _read_jpeg(data: bytes) -> Codestream:
         body = data[position + 4 : position + 2 + length]
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             # Within coded data T.81 stuffs a zero behind FF, and T.87 a zero bit: no end marker in there is false.
-            complete = data.find(b"\xff\xd9", position) >= 0
+            # Its place is looked at first: to search half a megabyte takes a tenth of the time of decoding it.
+            complete = data.endswith((b"\xff\xd9", b"\xff\xd9\0")) or data.find(b"\xff\xd9", position) >= 0
             return _read_frame_header(body, marker, color=color, position=position, complete=complete)
         if marker == 0xDA:
             raise _cut("JPEG", position)  # A scan before any frame header.

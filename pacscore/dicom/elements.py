@@ -6,15 +6,17 @@ and turns their status into an error that names the offset and the reason.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.errors import InputError, InvalidDicomError, LimitError
 from pacscore.kernels import unchecked_bytes as unchecked
 from pacscore.kernels import walk as kernels
 from pacscore.kernels.select import find_rows_into
@@ -129,7 +131,7 @@ class ElementTable:
         return found
 
 
-class _Scratch(threading.local):
+class Scratch(threading.local):
     """Per thread: the table that a walk fills before its rows are copied out, and the stack of open sequences."""
 
     def __init__(self) -> None:
@@ -137,8 +139,13 @@ class _Scratch(threading.local):
         self.stack = np.empty((DEFAULTS.depth_max + 1, 9), np.int64)
         self.state = np.empty(5, np.int64)
 
+    def fit(self, settings: Settings) -> None:
+        """Make the stack as deep as these settings ask for."""
+        if len(self.stack) != settings.depth_max + 1:
+            self.stack = np.empty((settings.depth_max + 1, 9), np.int64)
 
-_scratch = _Scratch()
+
+_scratch = Scratch()
 
 # What a thread keeps between walks: 64 Ki rows are 3.5 MiB, and more than any header but a DICOMDIR's or a large
 # structured report's has.
@@ -157,6 +164,21 @@ def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
     view = array.view()
     view.flags.writeable = False
     return view
+
+
+def places_of(heads: Sequence[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Address and size of each, for kernels that take many; valid as long as the caller holds them.
+
+    Raises
+    ------
+    InputError
+        One is no ``bytes``: of other buffers the place cannot be told.
+    """
+    if heads and set(map(type, heads)) != {bytes}:
+        raise InputError("Headers taken together are bytes, not other buffers.")
+    pointers = (ctypes.c_char_p * len(heads))(*heads)
+    addresses = np.frombuffer(memoryview(pointers).cast("B"), np.int64) if len(heads) else np.empty(0, np.int64)
+    return addresses, np.fromiter(map(len, heads), np.int64, len(heads))
 
 
 def walk(
@@ -223,8 +245,7 @@ def walk_view(
         raise _out_of_bounds(start, len(view), total)
     explicit, little_endian = form
     scratch = _scratch
-    if len(scratch.stack) != settings.depth_max + 1:
-        scratch.stack = np.empty((settings.depth_max + 1, 9), np.int64)
+    scratch.fit(settings)
     table, state = scratch.table, scratch.state
     while True:
         status = kernels.walk_into(

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.dicom.dictionary import parse_key
-from pacscore.dicom.elements import Buffer, ElementTable, as_bytes, read_only, walk
+from pacscore.dicom.documents import Rows, choose_document
+from pacscore.dicom.elements import Buffer, ElementTable, as_bytes, walk
 from pacscore.dicom.reading import (
     PIXEL_REPRESENTATION,
     REMEMBERED_BYTES,
@@ -27,10 +28,8 @@ from pacscore.dicom.reading import (
     find_reading,
     is_signed,
 )
-from pacscore.dicom.selection import Recent, Selection, find_selection, private_blocks
 from pacscore.dicom.values import LEFT_OUT, Document, LeftOut, Value
 from pacscore.errors import InputError
-from pacscore.kernels.select import CHANGED, CHOICE_ROWS, FIRST, HAS_PRIVATE, ROW, SAME_FORM, SEEN, select_rows_into
 
 
 class Scanned(Protocol):
@@ -45,15 +44,6 @@ class Scanned(Protocol):
         """The inflated data set, or None for one that is not deflated."""
 
 
-class _Rows(NamedTuple):
-    """Rows of a table as lists: what a Python loop reads four times as fast as arrays."""
-
-    row: list[int]
-    code: list[int]
-    offset: list[int]
-    length: list[int]
-
-
 _Place: TypeAlias = tuple[int, int, int]
 """Row, offset, length."""
 
@@ -62,7 +52,7 @@ class _Below(NamedTuple):
     """The rows of a top-level sequence, itself the ``first``, and all inside it: what ``_read_items`` walks."""
 
     first: int
-    rows: _Rows
+    rows: Rows
     depths: list[int]
     items: list[int]
     item_counts: list[int]
@@ -113,8 +103,13 @@ class Header:
     def reading(self) -> Reading:
         """How the values of the data set itself are read."""
         if self._reading is None:
-            self._reading = self._find_reading(self.elements.rows(_STEERING).tolist())
+            self._reading = self.reading_of(self.elements.rows(_STEERING).tolist())
         return self._reading
+
+    @reading.setter
+    def reading(self, reading: Reading) -> None:
+        """Say it where it is known already; it is the same for each who asks."""
+        self._reading = reading
 
     def get(self, keyword_or_tag: str | int) -> Value:
         """The value of a top-level element: None when it is absent, empty or left out of documents (H1).
@@ -134,7 +129,7 @@ class Header:
         if keyword_or_tag in self._values:
             return self._values[keyword_or_tag]
         document: Document = {}
-        self._read_row(self._row_of(keyword_or_tag), document)
+        self.read_row(self.row_of(keyword_or_tag), document)
         value = next(iter(document.values()), None)
         self._values[keyword_or_tag] = value
         return value
@@ -144,7 +139,7 @@ class Header:
 
         For what documents leave out: look-up tables, overlays, extended offset tables. Not for pixel data.
         """
-        row = self._row_of(keyword_or_tag)
+        row = self.row_of(keyword_or_tag)
         if row < 0 or self.elements.length[row] < 0:
             return None
         start = int(self.elements.offset[row])
@@ -172,58 +167,14 @@ class Header:
         """
         document: Document = {}
         if keywords is None:
-            self._read_rows(self._rows(np.flatnonzero(self.elements.depth == 0)), self.reading, {}, document)
+            self.read_rows(self._rows(np.flatnonzero(self.elements.depth == 0)), self.reading, {}, document)
             return document
-        selection = find_selection(frozenset(keywords))
-        table, recent = self.elements, selection.recent
-        chosen = np.empty((CHOICE_ROWS, len(selection.tags) + FIRST), np.int64)
-        count, changed, flags = select_rows_into(
-            as_bytes(self._data), read_only(table.cells), selection.tags, recent.view, recent.chosen, chosen
-        )
-        same = flags & SAME_FORM and recent.form == (table.explicit, table.little_endian)
-        if not same or not self._repeat(recent, chosen, changed, document):
-            self._reading = self._reading or self._find_reading(chosen[ROW, :FIRST].tolist())
-            document = {}
-            self._read_rows(_Rows(*chosen[:SEEN, FIRST:count].tolist()), self._reading, {}, document)
-            changed = count
-        if selection.has_moved_on(changed, count):
-            selection.remember(self._data, table, chosen[:, :count], self.reading, document)
-        if flags & HAS_PRIVATE and selection.private:
-            self._read_private(selection, document)
-        for key in selection.others:
-            self._read_row(self._row_of(key), document)
-        return document
-
-    def _repeat(self, recent: Recent, chosen: NDArray[np.int64], changed: int, document: Document) -> bool:
-        """Fill ``document`` with what the header before said and what this one says otherwise; False if it cannot.
-
-        It cannot where a changed element has a value in one of them only: keys would come in another order.
-        """
-        assert recent.reading is not None
-        self._reading = reading = recent.reading
-        document.update(recent.document)
-        for key in recent.lists:
-            document[key] = document[key].copy()  # type: ignore[union-attr]  # They are lists.
-        if changed:
-            fresh: Document = {}
-            self._read_rows(_Rows(*chosen[CHANGED:, :changed].tolist()), reading, {}, fresh)
-            if len(fresh) != changed or not fresh.keys() <= document.keys():
-                return False
-            document.update(fresh)
-        return True
-
-    def _read_private(self, selection: Selection, document: Document) -> None:
-        """Decode the private elements of a selection, where a creator that it names has reserved a block."""
-        wanted = selection.reserved(self.reading, private_blocks(self.elements, self._data))
-        rows = self.elements.rows(np.array([tag for _, tag, _ in wanted], np.uint32)).tolist()
-        for (key, tag, creator), row in zip(wanted, rows, strict=True):
-            if row >= 0 and key not in document:  # The first block counts that has the element.
-                self._read_row(row, document, {tag >> 8: creator})
+        return choose_document(self, frozenset(keywords))
 
     def document_of_rows(self, rows: NDArray[np.int64]) -> Document:
         """The document of some top-level rows, rising, private creators among them where they matter."""
         document: Document = {}
-        self._read_rows(self._rows(rows), self.reading, {}, document)
+        self.read_rows(self._rows(rows), self.reading, {}, document)
         return document
 
     def key_of(self, row: int) -> str:
@@ -243,16 +194,16 @@ class Header:
         known = self.reading.elements if creator is None else self.reading.reserved_by(creator)
         return known.get(code) or self.reading.describe(code, creator)
 
-    def _read_row(self, row: int, document: Document, creators: dict[int, str] | None = None) -> None:
+    def read_row(self, row: int, document: Document, creators: dict[int, str] | None = None) -> None:
         """Decode one top-level element into ``document``, if ``row`` is one; a third of the time arrays would take."""
         if row < 0:
             return
         table = self.elements
         code = table.tag.item(row) << 16 | table.vr.item(row)
-        rows = _Rows([row], [code], [table.offset.item(row)], [table.length.item(row)])
-        self._read_rows(rows, self.reading, self._creators_of(row) if creators is None else creators, document)
+        rows = Rows([row], [code], [table.offset.item(row)], [table.length.item(row)])
+        self.read_rows(rows, self.reading, self._creators_of(row) if creators is None else creators, document)
 
-    def _find_reading(self, rows: list[int]) -> Reading:
+    def reading_of(self, rows: list[int]) -> Reading:
         """From the rows of Specific Character Set and Pixel Representation, -1 where absent."""
         charset, signed = b"", False
         if rows[0] >= 0:
@@ -265,7 +216,7 @@ class Header:
             charset, explicit=self.elements.explicit, little_endian=self.elements.little_endian, signed=signed
         )
 
-    def _row_of(self, keyword_or_tag: str | int) -> int:
+    def row_of(self, keyword_or_tag: str | int) -> int:
         """The first row of a top-level element, -1 if absent."""
         if self._index is None:
             rows = np.flatnonzero(self.elements.depth == 0)[::-1]
@@ -288,14 +239,14 @@ class Header:
         creator = self.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
         return {tag >> 8: creator} if isinstance(creator, str) else {}
 
-    def _rows(self, rows: NDArray[np.int64]) -> _Rows:
+    def _rows(self, rows: NDArray[np.int64]) -> Rows:
         table = self.elements
         codes = table.tag.take(rows) << 16 | table.vr.take(rows)
-        return _Rows(rows.tolist(), codes.tolist(), table.offset.take(rows).tolist(), table.length.take(rows).tolist())
+        return Rows(rows.tolist(), codes.tolist(), table.offset.take(rows).tolist(), table.length.take(rows).tolist())
 
-    def _read_rows(
+    def read_rows(
         self,
-        rows: _Rows,
+        rows: Rows,
         reading: Reading,
         creators: dict[int, str],
         document: Document,
@@ -310,9 +261,15 @@ class Header:
         for row, code, start, length in zip(*rows, strict=False):  # Of equal length; being told costs.
             element = (blocks.get(code >> 24, elements) if blocks else elements).get(code)
             if element is not None and 0 <= length <= REMEMBERED_BYTES:
-                value = element.recall(data[start : start + length], LEFT_OUT)
+                raw = data[start : start + length]
+                value = element.recall(raw, LEFT_OUT)
                 if value is not LEFT_OUT:
                     keep(element.key, value.copy() if type(value) is list else value)
+                    continue
+                if element.is_plain:
+                    value = reading.decode(element, raw)
+                    if value is not LEFT_OUT:
+                        keep(element.key, value)
                     continue
             if element is None:
                 element = reading.describe(code, creators.get(code >> 24))
@@ -334,7 +291,7 @@ class Header:
     ) -> None:
         """Decode the element of one row, whatever it is, into ``document``."""
         row, start, length = place
-        if self.elements.item_count[row] >= 0 and element.vr in _HOLDS_ITEMS:
+        if element.vr in _HOLDS_ITEMS and self.elements.item_count[row] >= 0:
             document.setdefault(element.key, self._read_items(row, reading, below) or None)
         elif element.decoder is not None and length >= 0:
             value = reading.decode(element, self._data[start : start + length])
@@ -362,10 +319,10 @@ class Header:
                 while last < count and depths[last] > inside:
                     last += 1
             if len(picked) == last - first:
-                rows = _Rows(*[column[first:last] for column in below.rows])
+                rows = Rows(*[column[first:last] for column in below.rows])
             else:
-                rows = _Rows(*[[column[index] for index in picked] for column in below.rows])
-            self._read_rows(rows, reading, {}, documents[number], below)
+                rows = Rows(*[[column[index] for index in picked] for column in below.rows])
+            self.read_rows(rows, reading, {}, documents[number], below)
             first = last
         return documents
 

@@ -8,8 +8,8 @@ sound walk.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +30,10 @@ IMPLEMENTATION_CLASS_UID = "2.25.208400507228646304100645744531931075384"
 IMPLEMENTATION_VERSION_NAME = "PACSCORE"
 
 # PS3.5 9.1 allows 64 bytes; wrong UIDs that are longer occur, paragraphs are something else.
-_UID_BYTES_MAX = 1024
+UID_BYTES_MAX = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class FileParts:
+class FileParts(NamedTuple):
     """What lies before a data set, and how the data set is written.
 
     Attributes
@@ -138,19 +137,19 @@ def uid_at(data: bytes | NDArray[np.uint8], offset: int, length: int) -> str:
     """
     if length <= 0:
         return ""
-    if length > _UID_BYTES_MAX:
+    if length > UID_BYTES_MAX:
         raise InvalidDicomError(
             f"The UID at offset {offset} has {length} bytes, but a UID has 64 at most.",
             offset=offset,
             expected=64,
             found=length,
         )
-    return _uid_text(bytes(data[offset : offset + length]))
+    return uid_text(bytes(data[offset : offset + length]))
 
 
 @lru_cache(maxsize=1024)
-def _uid_text(raw: bytes) -> str:
-    """A series states the same UIDs over and over, and an object its own twice."""
+def uid_text(raw: bytes) -> str:
+    """A UID without its padding. A series states the same ones over and over, and an object its own twice."""
     return raw.strip(b" \0").decode("latin-1")
 
 
@@ -242,9 +241,9 @@ def make_file_prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_
 
 
 def _element(number: int, vr: bytes, text: str, padding: bytes) -> bytes:
-    if not text.isascii() or len(text) > _UID_BYTES_MAX:
+    if not text.isascii() or len(text) > UID_BYTES_MAX:
         raise InputError(
-            f"(0002,{number:04X}) must be ASCII of at most {_UID_BYTES_MAX} bytes to stand in a file meta.",
+            f"(0002,{number:04X}) must be ASCII of at most {UID_BYTES_MAX} bytes to stand in a file meta.",
             tag=f"0002{number:04X}",
         )
     value = text.encode("ascii")

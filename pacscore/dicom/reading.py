@@ -36,19 +36,22 @@ class Element:
         None for what documents leave out.
     steers : bool
         Its value decides how others are read: Specific Character Set, Pixel Representation, private creators.
+    is_plain : bool
+        A value that is decoded by itself: it steers nothing and cannot hold items.
     remembered : dict
         Decoded values by their bytes. Empty for one that steers.
     recall : callable
         ``remembered.get``, bound once: the innermost loop lives from it. ``LEFT_OUT`` is never in it.
     """
 
-    __slots__ = ("decoder", "key", "recall", "remembered", "steers", "vr")
+    __slots__ = ("decoder", "is_plain", "key", "recall", "remembered", "steers", "vr")
 
     def __init__(self, key: str, vr: str, decoder: Decoder | None, *, steers: bool) -> None:
         self.key = key
         self.vr = vr
         self.decoder = decoder
         self.steers = steers
+        self.is_plain = decoder is not None and not steers and vr not in {"SQ", "UN"}
         self.remembered: dict[bytes, Scalar | list[Scalar] | LeftOut] = {}
         self.recall = self.remembered.get
 
@@ -114,7 +117,9 @@ class Reading:
         value = decoder(raw) if raw else None
         if value is LEFT_OUT or element.steers or len(raw) > REMEMBERED_BYTES:
             return value
-        self._make_room()
+        self._count += 1
+        if self._count > REMEMBERED_MAX:
+            self._forget()
         element.remembered[raw] = value
         return value.copy() if isinstance(value, list) else value
 
@@ -125,9 +130,12 @@ class Reading:
         """
         self._count += 1
         if self._count > REMEMBERED_MAX:
-            self._count = 0
-            self.elements.clear()
-            self._reserved.clear()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._count = 0
+        self.elements.clear()
+        self._reserved.clear()
 
     def steered(self, tag: int, raw: bytes) -> Reading:
         """The reading that holds behind Specific Character Set or Pixel Representation."""

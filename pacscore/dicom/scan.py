@@ -9,7 +9,7 @@ S3  A deflated data set is inflated only to be read; it is kept whole: its heade
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +46,12 @@ __all__ = [
 MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 
 # SOP Class UID, SOP Instance UID, Study Instance UID, Series Instance UID.
-_IDENTITY = np.array([0x00080016, 0x00080018, 0x0020000D, 0x0020000E], np.uint32)
-_IDENTITY.flags.writeable = False
+IDENTITY = np.array([0x00080016, 0x00080018, 0x0020000D, 0x0020000E], np.uint32)
+IDENTITY.flags.writeable = False
 _DIRECTORY_RECORDS = np.array([0x00041220], np.uint32)
 
 
-@dataclass(frozen=True, slots=True)
-class PixelPlace:
+class PixelPlace(NamedTuple):
     """Where the pixel value of an object lies.
 
     Attributes
@@ -80,8 +79,7 @@ class PixelPlace:
     delimited: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Scan:
+class Scan(NamedTuple):
     """What a scan found.
 
     Attributes
@@ -198,7 +196,7 @@ def locate_pixels_end(data: Buffer, scanned: Scan) -> Scan:
         )
     if scanned.pixels is None or scanned.pixels.length >= 0:
         return scanned
-    return replace(scanned, pixels=_measured(view, scanned.pixels, scanned.elements, DEFAULTS))
+    return scanned._replace(pixels=_measured(view, scanned.pixels, scanned.elements, DEFAULTS))
 
 
 def is_dicomdir(scanned: Scan) -> bool:
@@ -285,8 +283,8 @@ def _identity_and_pixels(
     data: bytes | NDArray[np.uint8], elements: ElementTable, total: int
 ) -> tuple[tuple[str, str, str, str], PixelPlace | None]:
     """The four UIDs, and the place of the pixel element, with which a walk ends if there is one."""
-    places = np.empty((len(_IDENTITY) + 2, 3), np.int64)
-    find_places_into(read_only(elements.cells), _IDENTITY, places)
+    places = np.empty((len(IDENTITY) + 2, 3), np.int64)
+    find_places_into(read_only(elements.cells), IDENTITY, places)
     *known, (tag, vr, depth), (offset, length, _) = places.tolist()
     sop_class, sop_instance, study, series = [uid_at(data, start, size) for start, size, _ in known]
     identity = sop_class, sop_instance, study, series
@@ -313,10 +311,10 @@ def _measured(view: NDArray[np.uint8], place: PixelPlace, elements: ElementTable
     little_endian = elements.little_endian
     status = skip_fragments_into(view, place.offset, len(view), little_endian, state)
     if status == unchecked.UNDELIMITED:
-        return replace(place, length=len(view) - place.offset, delimited=False)
+        return place._replace(length=len(view) - place.offset, delimited=False)
     if status != unchecked.DONE:
         raise_for(status, view, state, len(view), settings, little_endian=little_endian)
-    return replace(place, length=int(state[unchecked.POSITION]) - place.offset)
+    return place._replace(length=int(state[unchecked.POSITION]) - place.offset)
 
 
 def _check_header_length(header_length: int, settings: Settings) -> None:

@@ -1,8 +1,4 @@
-"""Which elements a caller wants of one header after another, and what the last one said.
-
-The headers of a series say mostly the same. What is wanted of a header is compared, as bytes, with the header before;
-only what differs is decoded. So a choice of 39 values takes 6 µs instead of 18.
-"""
+"""Which elements a caller wants of one header after another, and what the last one said."""
 
 from __future__ import annotations
 
@@ -13,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.dicom.dictionary import parse_key
-from pacscore.dicom.elements import ElementTable
+from pacscore.dicom.elements import ElementTable, read_only
 from pacscore.dicom.reading import Reading
 from pacscore.dicom.values import Document
-from pacscore.kernels.select import CHOICE_ROWS
+from pacscore.kernels.select import CHOICE_ROWS, find_creators_into
 
 # A header that is remembered, and the share of its values in which one may differ before it takes its place.
 _BYTES_MAX = 64 * 1024
@@ -25,6 +21,9 @@ _LAYOUTS_MAX = 64
 
 Blocks: TypeAlias = tuple[tuple[int, bytes], ...]
 """Private creators as they stand in a header: code (tag × 65536 + VR) and bytes."""
+
+Wanted: TypeAlias = tuple[NDArray[np.uint32], list[tuple[str, int, str]]]
+"""Private elements: their tags; key, tag and creator of each."""
 
 
 class Recent(NamedTuple):
@@ -72,7 +71,7 @@ class Selection:
         for key, (tag, creator) in sorted(parsed.items()):
             if creator is not None:
                 self.private.setdefault(creator, []).append((key, tag))
-        self._reserved: dict[tuple[Reading, Blocks], list[tuple[str, int, str]]] = {}
+        self._reserved: dict[tuple[Reading, Blocks], Wanted] = {}
         self.recent = _nothing()
 
     def remember(
@@ -93,16 +92,19 @@ class Selection:
         form = (table.explicit, table.little_endian)
         self.recent = Recent(np.frombuffer(data, np.uint8), kept, reading, document.copy(), tuple(lists), form)
 
-    def reserved(self, reading: Reading, blocks: Blocks) -> list[tuple[str, int, str]]:
-        """The private elements that lie in blocks so reserved: key, tag and creator, sorted."""
+    def reserved(self, reading: Reading, blocks: Blocks) -> Wanted:
+        """The private elements that lie in blocks so reserved: their tags; key, tag and creator, sorted."""
         found = self._reserved.get((reading, blocks))
         if found is None:
-            found = sorted(
+            wanted = sorted(
                 (key, tag & 0xFFFF0000 | (tag & 0xFF) << 8 | named & 0xFF, creator)
                 for tag, creator in _creators(reading, blocks).items()
                 for key, named in self.private.get(creator, ())
                 if named >> 16 == tag >> 16
             )
+            tags = np.array([tag for _, tag, _ in wanted], np.uint32)
+            tags.flags.writeable = False
+            found = tags, wanted
             if len(self._reserved) >= _LAYOUTS_MAX:
                 self._reserved.clear()
             self._reserved[reading, blocks] = found
@@ -116,11 +118,9 @@ class Selection:
 
 def private_blocks(table: ElementTable, data: bytes) -> Blocks:
     """The elements at depth 0 that reserve blocks of private ones (PS3.5 7.8.1): code, and value as it stands."""
-    tags = table.tag
-    rows = np.flatnonzero((table.depth == 0) & (tags & 0x1FF00 == 0x10000) & (tags & 0xFF >= 0x10))
-    codes = tags.take(rows) << 16 | table.vr.take(rows)
-    places = zip(codes.tolist(), table.offset.take(rows).tolist(), table.length.take(rows).tolist(), strict=True)
-    return tuple((code, data[start : start + max(0, size)]) for code, start, size in places)
+    places = np.empty((3, len(table)), np.int64)
+    count = find_creators_into(read_only(table.cells), places)
+    return tuple((code, data[start : start + max(0, size)]) for code, start, size in places[:, :count].T.tolist())
 
 
 def _creators(reading: Reading, blocks: Blocks) -> dict[int, str]:

@@ -103,6 +103,14 @@ def _decode_text(
 def _decode_number_text(raw: bytes, *, convert: Callable[[str], Scalar]) -> Scalar | list[Scalar] | LeftOut:
     text = raw.decode("ascii", "replace")
     if "\\" in text:
+        if convert is _decimal and len(text) <= _NUMBER_TEXT_MAX and "_" not in text:
+            try:  # As nearly all are: what ``float`` takes and PS3.5 does not is left to what follows.
+                numbers = [*map(float, text.split("\\"))]
+            except ValueError:
+                pass
+            else:
+                if all(map(math.isfinite, numbers)):
+                    return numbers  # type: ignore[return-value]  # A list of numbers is one of scalars.
         return [convert(value.strip(_PADDING)) for value in text.split("\\")]
     return convert(text.strip(_PADDING))
 

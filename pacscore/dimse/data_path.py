@@ -1,4 +1,4 @@
-"""The way of the bytes: PDUs walked in place in one buffer, stored objects sent by gathering writes (decision 0005).
+"""The way of the bytes: PDUs walked in place in one buffer, stored objects sent by gathering writes (decision 0006).
 
 This is pynetdicom's upper layer provider with two of its steps replaced: how it waits for the peer, and how it takes
 P-DATA. State machine, timers, association control and all messages but C-STORE stay pynetdicom's.

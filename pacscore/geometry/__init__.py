@@ -2,7 +2,7 @@
 
 from pacscore.geometry.attributes import Document
 from pacscore.geometry.coordinates import anatomical_axis, column_row_slice, handedness, lps_to_ras
-from pacscore.geometry.frames import GEOMETRY_KEYWORDS, frames_of
+from pacscore.geometry.frames import GEOMETRY_KEYWORDS, FrameReader, frames_of
 from pacscore.geometry.header import FrameHeader, PixelClass
 from pacscore.geometry.stack import Axis, Stack, StackGeometry
 from pacscore.geometry.stacking import build_stacks, series_verdict
@@ -14,6 +14,7 @@ __all__ = [
     "Document",
     "Finding",
     "FrameHeader",
+    "FrameReader",
     "PixelClass",
     "Stack",
     "StackGeometry",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pacscore.geometry.attributes import Document, Label
@@ -50,8 +49,7 @@ class PixelClass(NamedTuple):
         return f"{'int' if self.signed else 'uint'}{self.bits_allocated}"
 
 
-@dataclass(frozen=True, slots=True)
-class FrameHeader:
+class FrameHeader(NamedTuple):
     """One frame, as far as stacking goes.
 
     Attributes

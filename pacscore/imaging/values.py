@@ -68,7 +68,9 @@ class StoredFormat:
         return cls(bits, bits - 1, signed=dtype.kind != "u", clean=True)
 
     def masks(self, dtype: np.dtype[Any]) -> bool:
-        """Whether words of this dtype must be masked to get their stored values."""
+        """Whether any word of this dtype must be masked to get its stored value."""
+        if self.of_frames and not self.clean:  # The widest may need no mask where a narrower one does.
+            return any(each.masks(dtype) for each in self.of_frames)
         return not self.clean and dtype.kind in "iu" and self.bits_stored < dtype.itemsize * 8
 
 

@@ -89,6 +89,30 @@ def count_altered_words(words: NDArray[np.int64], shift: int, mask: int, sign: i
 
 
 @kernel
+def count_outside_into(words: NDArray[np.int64], low: int, high: int, counts: NDArray[np.int64]) -> None:
+    """Count the words outside a range, frame by frame.
+
+    words : (frames, n) any integer type of at most 32 bits, C order, n at least 1
+    low, high : the least and the largest word inside
+    counts : (frames,) int64
+
+    Least and largest come first: that pass runs on vectors at the speed of memory, and mostly ends it.
+    """
+    for frame in range(words.shape[0]):
+        row = words[frame]
+        least = row[0]
+        largest = row[0]
+        for i in range(row.shape[0]):
+            least = min(least, row[i])
+            largest = max(largest, row[i])
+        counts[frame] = 0
+        if np.int64(least) < low or np.int64(largest) > high:
+            for i in range(row.shape[0]):
+                word = np.int64(row[i])
+                counts[frame] += (word < low) | (word > high)
+
+
+@kernel
 def ybr_full_to_rgb_into(ybr: NDArray[np.uint16], maximum: int, out: NDArray[np.uint16]) -> None:
     """Turn YBR_FULL samples into RGB.
 

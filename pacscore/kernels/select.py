@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
+from pacscore.kernels._memory import bytes_at
 from pacscore.kernels.unchecked_bytes import Bytes, Integers
 from pacscore.kernels.walk import DEPTH, ITEM_COUNT, LENGTH, OFFSET, TAG, VR
 
@@ -28,6 +29,14 @@ SAME_FORM = 1
 """The header before has the same elements, written with the same VR, and those that steer say the same."""
 HAS_PRIVATE = 2
 """There are private creators."""
+
+# What is found of each of many heads. Of its result, (RESULTS,) int64: what holds of all, how many columns changed, how
+# many private creators there are, and whether they are those of the head before. Of its lists, (7, LIST_MAX) int64:
+# row, code, start and size of what changed; code, start and size of the creators.
+FLAGS, CHANGED_COUNT, CREATOR_COUNT, SAME_CREATORS = 0, 1, 2, 3
+RESULTS = 4
+CREATORS = 4
+LIST_MAX = 24
 
 CHARACTER_SET, PIXEL_REPRESENTATION = 0x00080005, 0x00280103
 
@@ -121,6 +130,111 @@ def select_rows_into(  # noqa: PLR0917  # A compiled function has no keyword-onl
             chosen[CHANGED + part, changed] = chosen[part, column]
         changed += 1
     return count, changed, flags | SAME_FORM
+
+
+@kernel
+def select_heads_into(  # noqa: PLR0917
+    addresses: Integers,
+    sizes: Integers,
+    cells: Integers,
+    rows: Integers,
+    wanted: NDArray[np.uint32],
+    kept_data: Bytes,
+    kept: Integers,
+    chosen: Integers,
+    results: Integers,
+    lists: Integers,
+) -> None:
+    """``select_rows_into`` for many headers, each compared with the same one, and their private creators.
+
+    addresses, sizes : (n,) int64; where each header lies, and its bytes
+    cells, rows : their element tables one behind the other, each (7, rows) in C order; (n,) int64, rows of each
+    wanted, kept_data, kept, chosen : as for ``select_rows_into``
+    results, lists : (n, RESULTS) and (n, 7, LIST_MAX) int64; SAME_FORM is not said where a list has no room
+    """
+    first = 0
+    for index in range(addresses.shape[0]):
+        data = bytes_at(addresses[index], sizes[index])
+        behind = first + 7 * rows[index]
+        table = cells[first:behind].reshape((7, rows[index]))
+        first = behind
+        _, changed, flags = select_rows_into(data, table, wanted, kept_data, kept, chosen)
+        creators = find_creators_into(table, lists[index, CREATORS:]) if flags & HAS_PRIVATE else 0
+        if changed > LIST_MAX or creators > LIST_MAX:
+            flags &= ~SAME_FORM
+        results[index, FLAGS] = flags
+        results[index, CHANGED_COUNT] = changed = min(changed, LIST_MAX)
+        results[index, CREATOR_COUNT] = min(creators, LIST_MAX)
+        results[index, SAME_CREATORS] = 0
+        if index > 0 and results[index, CREATOR_COUNT] == results[index - 1, CREATOR_COUNT]:
+            before = bytes_at(addresses[index - 1], sizes[index - 1])
+            if _are_same(
+                data, before, lists[index, CREATORS:], lists[index - 1, CREATORS:], results[index, CREATOR_COUNT]
+            ):
+                results[index, SAME_CREATORS] = 1
+        for part in range(4):
+            for place in range(changed):
+                lists[index, part, place] = chosen[CHANGED + part, place]
+
+
+@kernel
+def _are_same(data: Bytes, other: Bytes, places: Integers, others: Integers, count: int) -> bool:
+    """Whether as many private creators have the same codes and bytes; places are those of ``find_creators_into``."""
+    for place in range(count):
+        start, before, size = places[1, place], others[1, place], places[2, place]
+        if places[0, place] != others[0, place] or size != others[2, place] or size < 0:
+            return False
+        if size > data.shape[0] or size > other.shape[0]:
+            return False
+        if not (0 <= start <= data.shape[0] - size and 0 <= before <= other.shape[0] - size):
+            return False
+        for byte in range(size):
+            if data[start + byte] != other[before + byte]:
+                return False
+    return True
+
+
+@kernel
+def find_elements_into(cells: Integers, rows: Integers, wanted: NDArray[np.uint32], places: Integers) -> None:
+    """Write of each of many tables where the first of each wanted tag at depth 0 is.
+
+    cells, rows : as for ``select_heads_into``
+    wanted : (m,)
+    places : (n, m, 4) int64; row, code, start and size, row -1 where there is none
+    """
+    first = 0
+    for index in range(rows.shape[0]):
+        behind = first + 7 * rows[index]
+        table = cells[first:behind].reshape((7, rows[index]))
+        first = behind
+        for number in range(wanted.shape[0]):
+            place = places[index, number]
+            place[0] = -1
+            for row in range(table.shape[1]):
+                if table[TAG, row] == wanted[number] and table[DEPTH, row] == 0:
+                    place[0], place[1] = row, table[TAG, row] << 16 | table[VR, row]
+                    place[2], place[3] = table[OFFSET, row], table[LENGTH, row]
+                    break
+
+
+@kernel
+def find_creators_into(cells: Integers, places: Integers) -> int:
+    """Write code, offset and length of the elements at depth 0 that reserve private blocks, and return how many.
+
+    cells : (7, count) int64, an element table
+    places : (3, m) int64; no more than m are written, but all are counted
+
+    PS3.5 7.8.1: (gggg,0010-00FF), gggg odd.
+    """
+    count = 0
+    for row in range(cells.shape[1]):
+        tag = cells[TAG, row]
+        if cells[DEPTH, row] == 0 and tag & 0x1FF00 == 0x10000 and tag & 0xFF >= 0x10:
+            if count < places.shape[1]:
+                places[0, count] = tag << 16 | cells[VR, row]
+                places[1, count], places[2, count] = cells[OFFSET, row], cells[LENGTH, row]
+            count += 1
+    return count
 
 
 @kernel(inline=True)

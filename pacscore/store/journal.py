@@ -22,6 +22,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -44,7 +45,7 @@ from pacscore.store.segments import (
     segment_path,
 )
 from pacscore.store.slots import SPOOL, Slot, claim_slot, recover_slot, slot_numbers, try_slot
-from pacscore.store.spool import remove_spooled, write_spool
+from pacscore.store.spool import Spool, remove_spooled, write_spool
 
 __all__ = ["Journal", "Move", "Position", "Record"]
 
@@ -128,22 +129,22 @@ class Journal:
         self._check_writable()
         return self._append_drafts(self._draft(head, parts) for head, parts in items)
 
-    def append_stream(self, head_factory: Callable[[], bytes], chunks: Iterable[Buffer]) -> Position:
-        """Store one object whose length is not known before it ends.
+    @contextmanager
+    def spooling(self, chunks: Iterable[Buffer]) -> Iterator[Spool]:
+        """Write an object of a length not known before it ends into a spool file, durably, as it comes.
 
-        ``head_factory`` is called after the last chunk. Where it or ``chunks`` raises, nothing is stored and the
-        error goes on. Memory holds up to ``spool_bytes_min`` of the object.
+        It exists once ``Spool.append`` has returned; left without that, it goes again, whatever the reason. Memory
+        holds one chunk.
         """
         self._check_writable()
-        beginning: list[bytes] = []
-        length = 0
-        rest = iter(chunks)
-        for chunk in rest:
-            beginning.append(bytes(chunk))
-            length += len(beginning[-1])
-            if length >= self._settings.spool_bytes_min:
-                return self._append_spooled(head_factory, itertools.chain(beginning, rest))
-        return self.append(head_factory(), beginning)
+        folder = self._own_slot().folder / SPOOL
+        spooled = write_spool(folder, self._fs, chunks)
+        spool = Spool(folder / spooled.name, spooled, self._append_drafts)
+        try:
+            yield spool
+        finally:
+            if not spool.appended:
+                remove_spooled(folder, self._fs, [spooled.name])
 
     def read(self, position: Position) -> tuple[bytes, memoryview]:
         """The head and the object at a position, whoever wrote it, checked.
@@ -295,16 +296,6 @@ class Journal:
             return draft(Kind.DATA, head, parts)
         spooled = write_spool(self._own_slot().folder / SPOOL, self._fs, parts)
         return draft(Kind.SPOOL, head, (spooled.as_bytes(),))
-
-    def _append_spooled(self, head_factory: Callable[[], bytes], chunks: Iterable[Buffer]) -> Position:
-        folder = self._own_slot().folder / SPOOL
-        spooled = write_spool(folder, self._fs, chunks)
-        try:
-            record = draft(Kind.SPOOL, head_factory(), (spooled.as_bytes(),))
-        except BaseException:
-            remove_spooled(folder, self._fs, [spooled.name])
-            raise
-        return self._append_drafts([record])[0]
 
     def _append_drafts(self, drafts: Iterable[Draft]) -> list[Position]:
         positions: list[Position] = []

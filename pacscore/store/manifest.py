@@ -96,8 +96,10 @@ class ObjectRow:
     span_count: int = 0
 
 
-def build_manifest(plan: SeriesPlan, rows: Sequence[ObjectRow], spans: Sequence[Span]) -> bytes:
-    """The bytes of ``manifest.bin``."""
+def build_manifest(
+    plan: SeriesPlan, rows: Sequence[ObjectRow], spans: Sequence[Span], altered: Sequence[NDArray[np.int64]]
+) -> bytes:
+    """The bytes of ``manifest.bin``; ``altered`` counts of each object and frame the words that masking alters."""
     objects = plan.objects
     classes = list(dict.fromkeys(item.sop_class_uid for item in objects))
     syntaxes = list(dict.fromkeys(item.transfer_syntax_uid for item in objects))
@@ -140,7 +142,7 @@ def build_manifest(plan: SeriesPlan, rows: Sequence[ObjectRow], spans: Sequence[
     for name, dtype in SPAN_COLUMNS.items():
         if name != "span_member":
             columns[name] = np.array([getattr(span, name.removeprefix("span_")) for span in spans], dtype)
-    return write_sections(columns | _frame_columns(plan))
+    return write_sections(columns | _frame_columns(plan, altered))
 
 
 def _stack_entry(stack: StackPlan) -> dict[str, Any]:
@@ -170,8 +172,9 @@ def _first(counts: Sequence[int], treatments: Sequence[Treatment]) -> list[int]:
     return first
 
 
-def _frame_columns(plan: SeriesPlan) -> dict[str, Value]:
-    """Stack and position of frames in arrays; fragments of encapsulated frames."""
+def _frame_columns(plan: SeriesPlan, altered: Sequence[NDArray[np.int64]]) -> dict[str, Value]:
+    """Stack, position and altered words of frames in arrays; fragments of encapsulated frames."""
+    counts = [own for item, own in zip(plan.objects, altered, strict=True) if item.treatment == Treatment.ARRAY]
     stacks: list[int] = []
     positions: list[int] = []
     frame_fragment, offsets, lengths = [0], [], []
@@ -188,6 +191,7 @@ def _frame_columns(plan: SeriesPlan) -> dict[str, Value]:
     return {
         "array_stack": np.array(stacks, np.uint32),
         "array_position": np.array(positions, np.int64),
+        "array_altered": np.concatenate(counts) if counts else np.zeros(0, np.int64),
         "frame_fragment": np.array(frame_fragment, np.int64),
         "fragment_offset": np.array(offsets, np.int64),
         "fragment_length": np.array(lengths, np.int64),
@@ -313,6 +317,28 @@ class Manifest:
         chosen = slice(first, first + self.number("frame_count", index))
         stacks, positions = self.column("array_stack")[chosen], self.column("array_position")[chosen]
         return list(zip(stacks.tolist(), positions.tolist(), strict=True))
+
+    def altered(self, stack: int) -> NDArray[np.int64] | None:
+        """How many words of each frame of an array masking alters, by flat position; None where nobody counted."""
+        if "array_altered" not in self.sections:
+            return None
+        stacks, counts = self._altered_in_order
+        first, end = np.searchsorted(stacks, [stack, stack + 1]).tolist()
+        return counts[first:end]
+
+    @cached_property
+    def _altered_in_order(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Stack and altered words of each frame in an array, by stack and position."""
+        stacks = self.column("array_stack")
+        order = np.lexsort((self.column("array_position"), stacks))
+        return stacks[order], self.column("array_altered")[order]
+
+    def altered_of_object(self, index: int) -> NDArray[np.int64] | None:
+        """The same for the frames of one object whose words lie in arrays."""
+        if "array_altered" not in self.sections:
+            return None
+        first = self.number("first_frame", index)
+        return self.column("array_altered")[first : first + self.number("frame_count", index)]
 
     def fragments(self, index: int, frame_index: int) -> list[tuple[int, int]]:
         """Offset and length, from the start of the pixel value, of the fragments of an encapsulated frame."""

@@ -7,8 +7,10 @@ import threading
 from collections.abc import Sequence
 
 import google_crc32c
+import numpy as np
 
 from pacscore.errors import ChangedError
+from pacscore.store.altered import count_altered
 from pacscore.store.plan import ObjectPlan, ObjectSource
 
 
@@ -31,6 +33,8 @@ class ObjectReader:
     ----------
     sha256 : list of bytes
         Of each data set, filled as objects are taken.
+    altered : list of (frames,) int64
+        Of each object whose words go into arrays, how many words of each frame masking alters; filled likewise.
     changeable : set of int
         Objects that were given as views of memory that others may change: to be proven by hashing what was stored.
     """
@@ -42,6 +46,7 @@ class ObjectReader:
         self._held: dict[int, _Held] = {}
         self._lock = threading.Lock()
         self.sha256 = [b""] * len(objects)
+        self.altered = [np.zeros(len(item.positions), np.int64) for item in objects]
         self.changeable: set[int] = set()
 
     def expect(self, index: int) -> None:
@@ -66,8 +71,10 @@ class ObjectReader:
             # Whoever reads it also hashes it, while the others already work with it.
             first, held.hashed = not held.hashed, True
         if first:
-            prefix = self._objects[index].prefix_length
-            self.sha256[index] = hashlib.sha256(memoryview(held.data)[prefix:]).digest()
+            plan = self._objects[index]
+            self.sha256[index] = hashlib.sha256(memoryview(held.data)[plan.prefix_length :]).digest()
+            if plan.stored_bits is not None:
+                self.altered[index] = count_altered(plan, held.data)
         return held.data
 
     def release(self, index: int) -> None:

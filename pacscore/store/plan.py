@@ -41,6 +41,32 @@ class FrameFragments(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBits:
+    """Which bits of a word are its stored value, where that is not all of them (PS3.5 8.1.1).
+
+    Attributes
+    ----------
+    word_bits, stored : int
+        Bits Allocated (0028,0100): 8, 16, 32 or 64; Bits Stored (0028,0101), fewer.
+    shift : int
+        How many bits lie below them: High Bit (0028,0102) + 1 - stored.
+    signed : bool
+        Pixel Representation (0028,0103) is 1.
+    """
+
+    word_bits: int
+    stored: int
+    shift: int
+    signed: bool
+
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """The least and the largest stored value."""
+        half = 1 << (self.stored - 1)
+        return (-half, half - 1) if self.signed else (0, 2 * half - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectPlan:
     """One object to be laid out: ``whole = header | pixel value | trailer``.
 
@@ -59,6 +85,8 @@ class ObjectPlan:
         ARRAY: the words are big-endian in the object.
     pad : int
         ARRAY: bytes of the pixel value behind its last word.
+    stored_bits : StoredBits or None
+        ARRAY: which bits of its words are stored values; None where all are.
     fragments
         ENCAPSULATED: the frames, relative to the pixel value; None where they cannot be told apart.
     source : str
@@ -83,6 +111,7 @@ class ObjectPlan:
     version: int = 1
     current: bool = True
     source: str = ""
+    stored_bits: StoredBits | None = None
 
 
 @dataclass(frozen=True, slots=True)

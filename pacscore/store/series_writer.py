@@ -56,7 +56,7 @@ class SeriesWriter:
         spans = format_named(plan.strategy.format).write_members(self)
         for row, digest in zip(self.rows, self.reader.sha256, strict=True):
             row.sha256 = digest
-        self.add("manifest.bin", build_manifest(plan, self.rows, spans))
+        self.add("manifest.bin", build_manifest(plan, self.rows, spans, self.reader.altered))
         staged = StagedSeries(
             key=plan.key,
             prefix=self._prefix,

@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from pacscore.errors import DamagedError, PacscoreError
+from pacscore.errors import DamagedError, PacscoreError, StorageFullError
 from pacscore.filesystem import Buffer, FileSystem
-from pacscore.store.records import checksum
+from pacscore.store.positions import Position
+from pacscore.store.records import Draft, Kind, checksum, draft
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -50,6 +51,37 @@ class Spooled:
         if not name or not _HEX.issuperset(name):
             raise DamagedError("A spool record does not name a spool file. Run verify.")
         return cls(name, int(stated["length"]), int(stated["crc32c"]))
+
+
+class Spool:
+    """A spool file that is there, and waits for the record that makes it exist.
+
+    Attributes
+    ----------
+    path : Path
+        Where it lies; whoever moves it away instead of appending takes it out of the journal.
+    length : int
+        Its bytes.
+    appended : bool
+        A record of it may have been written.
+    """
+
+    def __init__(self, path: Path, spooled: Spooled, append: Callable[[list[Draft]], list[Position]]) -> None:
+        self.path = path
+        self.length = spooled.length
+        self.appended = False
+        self._spooled = spooled
+        self._append = append
+
+    def append(self, head: bytes) -> Position:
+        """Write the record, and return its position once it is on the disk; ``head`` as for ``Journal.append``."""
+        record = draft(Kind.SPOOL, head, (self._spooled.as_bytes(),))
+        self.appended = True  # From here on a record may be on the disk, even where this raises.
+        try:
+            return self._append([record])[0]
+        except StorageFullError:  # Then the journal is as it was.
+            self.appended = False
+            raise
 
 
 def write_spool(folder: Path, fs: FileSystem, chunks: Iterable[Buffer]) -> Spooled:

@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +30,9 @@ SETTINGS = Settings(
     small_series_bytes=5000,
     event_segment_bytes_max=1200,
 )
+
+COLLECTING = replace(SETTINGS, grace_seconds=0)
+"""What is superseded goes at once."""
 
 LOSES_ALL = 2
 """A seed of the twin's power cut that keeps no name and no whole write which is not synced."""
@@ -121,9 +124,9 @@ def catalog_files(root: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def opened(root: Path, fs: FileSystem) -> Iterator[Archive]:
+def opened(root: Path, fs: FileSystem, settings: Settings = SETTINGS) -> Iterator[Archive]:
     """The archive, open for writing, and after a crash without the connections that the dead process had."""
-    archive = Archive.open(root, settings=SETTINGS, filesystem=fs)
+    archive = Archive.open(root, settings=settings, filesystem=fs)
     try:
         yield archive
     finally:
@@ -196,8 +199,10 @@ def _look(root: Path, fs: FileSystem, promises: Promises, broken: list[str]) -> 
         archive.rebuild()
         if archive._session.catalog.digest() != digest:
             broken.append("the catalog is not what a rebuilt one is")
-        committed = {file for event in archive.events() if event["kind"] == "commit" for file in [event["file"]]}
+        committed = {event["file"] for event in archive.events() if event["kind"] == "commit"}
+        collected = {file for event in archive.events() if event["kind"] == "collected" for file in event["files"]}
     broken += leftovers(root, committed)
+    broken += (f"collected and still there: {name}" for name in collected if (root / name).exists())
     return digest, sorted(found.elements())
 
 
@@ -309,6 +314,19 @@ def _create(root: Path, fs: FileSystem, promises: Promises, folder: Path) -> Non
         receive(archive, promises, make_object(0, 0))
 
 
+def _prepare_collect(root: Path, fs: FileSystem, promises: Promises, folder: Path) -> None:
+    with opened(root, fs) as archive:
+        for number in range(2):  # A generation of its own and a pack, each superseded by the next.
+            receive(archive, promises, make_object(5, number, size=48), make_object(6, number), make_object(7, number))
+            archive.seal()
+
+
+def _collect(root: Path, fs: FileSystem, promises: Promises, folder: Path) -> None:
+    with opened(root, fs, COLLECTING) as archive:
+        receive(archive, promises, make_object(5, 2, size=48), make_object(6, 2))
+        archive.seal()
+
+
 JOBS = {
     "create": Job(_create, creates=True),
     "receive": Job(_receive),
@@ -316,6 +334,7 @@ JOBS = {
     "receive and seal": Job(_receive_and_seal),
     "ingest": Job(_ingest, _write_files),
     "late": Job(_late, _prepare_late),
+    "collect": Job(_collect, _prepare_collect),
 }
 
 

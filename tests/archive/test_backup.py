@@ -13,6 +13,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 import pacscore
+from pacscore.filesystem import LocalFileSystem
 
 RIGHT_ORDER = ("journal", "journal", "events", "series", "packs", "quarantine")
 WRONG_ORDER = ("series", "packs", "quarantine", "events", "journal")
@@ -89,6 +90,34 @@ def test_a_backup_in_the_documented_order_holds_all_that_was_acknowledged(tmp_pa
 def test_the_other_order_makes_a_backup_with_a_hole(tmp_path: Path) -> None:
     _, copy = _run(tmp_path, WRONG_ORDER)
     with pytest.raises(pacscore.PacscoreError), pacscore.open(copy) as restored:
+        restored.rebuild()
+
+
+def test_a_backup_that_holds_the_collection_lock_has_no_hole_however_long_it_takes(tmp_path: Path) -> None:
+    """Without the lock a head of the copied log is replaced and collected before its file is copied."""
+    source = _slices()
+    settings = pacscore.Settings(grace_seconds=0)
+    with pacscore.create(tmp_path / "archive", settings=settings) as archive:
+        acknowledged = {}
+
+        def stay_busy() -> None:
+            receipt = archive.receive(next(source))
+            acknowledged.setdefault(receipt.sop_instance_uid, receipt.sha256)
+            archive.seal()
+
+        stay_busy()
+        asked = dict(acknowledged)
+        with LocalFileSystem().lock(archive.root / "collection.lock", shared=True):
+            _back_up(archive.root, tmp_path / "copy", RIGHT_ORDER, between=stay_busy)
+            assert archive.stats()["superseded"]["generations"] > 0
+        archive.seal()
+        assert archive.stats()["superseded"]["generations"] == 0
+        _back_up(archive.root, tmp_path / "hasty", RIGHT_ORDER, between=stay_busy)
+    with pacscore.open(tmp_path / "copy") as restored:
+        restored.rebuild()
+        assert not restored.verify().findings
+        assert all(restored.instance(uid).sha256 == digest for uid, digest in asked.items())
+    with pytest.raises(pacscore.PacscoreError), pacscore.open(tmp_path / "hasty") as restored:
         restored.rebuild()
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from archive_under_stress import (
-    SETTINGS,
+    COLLECTING,
     Promises,
     Twin,
     all_objects,
@@ -52,7 +52,7 @@ class ArchiveDay(RuleBasedStateMachine):
     @initialize()
     def create(self) -> None:
         self.fs = Twin(self.where)
-        self.archive = Archive.create(self.root, settings=SETTINGS, filesystem=self.fs)
+        self.archive = Archive.create(self.root, settings=COLLECTING, filesystem=self.fs)
         self.old_catalog = catalog_files(self.root)
 
     def attempt(self, work) -> None:  # type: ignore[no-untyped-def]
@@ -118,7 +118,7 @@ class ArchiveDay(RuleBasedStateMachine):
     @rule()
     def open_again(self) -> None:
         self.fs.revive()
-        self.archive = Archive.open(self.root, settings=SETTINGS, filesystem=self.fs)
+        self.archive = Archive.open(self.root, settings=COLLECTING, filesystem=self.fs)
 
     @precondition(lambda self: self.archive is None)
     @rule(seed=st.integers(0, 1000))
@@ -126,7 +126,7 @@ class ArchiveDay(RuleBasedStateMachine):
         catalogs = [self.old_catalog, catalog_files(self.root)]
         self.fs.cut_power(seed, self.root, catalogs)
         self.fs = Twin(self.where)
-        self.archive = Archive.open(self.root, settings=SETTINGS, filesystem=self.fs)
+        self.archive = Archive.open(self.root, settings=COLLECTING, filesystem=self.fs)
         self.old_catalog = catalog_files(self.root)
 
     @invariant()

@@ -30,9 +30,9 @@ def plans_of(catalog: Catalog, level: str, match: dict[str, Any], **options: Any
     def note(connection: Any, cursor: Any, statement: str, values: Any, context: Any, many: bool) -> None:
         asked.append((statement, values))
 
-    event.listen(catalog._engine, "before_cursor_execute", note)
+    event.listen(catalog._connections.engine, "before_cursor_execute", note)
     list(catalog.find(level, match, limit=10, **options))
-    event.remove(catalog._engine, "before_cursor_execute", note)
+    event.remove(catalog._connections.engine, "before_cursor_execute", note)
     with catalog._reading() as connection:
         driver = dialect.raw(connection)
         found = [row[3] for sql, values in asked for row in driver.execute("EXPLAIN QUERY PLAN " + sql, values)]

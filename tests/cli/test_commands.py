@@ -106,6 +106,18 @@ def test_verify_stats_rebuild_and_seal_have_json(archive: Path) -> None:
     assert json.loads(pacscore("seal", archive, "--json").stdout)["objects"] == 0
 
 
+def test_stats_say_what_waits_for_collection_and_seal_lets_it_go(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "wait for collection" not in pacscore("stats", archive).stdout
+    pacscore("reseal", archive, "--strategy", "frames")
+    assert "2 superseded generations wait for collection: 2 files" in pacscore("stats", archive).stdout
+    monkeypatch.setenv("PACSCORE_GRACE_SECONDS", "0")
+    pacscore("seal", archive)
+    assert "wait for collection" not in pacscore("stats", archive).stdout
+    assert json.loads(pacscore("verify", archive, "--json").stdout)["findings"] == []
+
+
 def test_a_quarantined_file_makes_exit_code_1_and_skipped_ones_do_not(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "archive"
     skipped = pacscore("ingest", folder, data / "not_dicom", "--create")

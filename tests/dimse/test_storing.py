@@ -167,6 +167,29 @@ def test_many_associations_at_once_lose_nothing(server: DicomServer) -> None:
     assert len(list(server.archive.find("instance"))) == 160
 
 
+def test_a_large_object_goes_to_the_journal_as_it_comes(server: DicomServer) -> None:
+    data = data_set(size=9_000_000)
+    with RawPeer(server.port, 60) as peer:
+        peer.associate([(CT, [EXPLICIT])])
+        assert peer.store(data, instance="1.2.3.1") == 0
+        assert peer.store(data, instance="1.2.3.99") == 0xA900
+    assert server.archive.instance("1.2.3.1").dataset_bytes() == data
+
+
+def test_a_large_object_that_is_cut_off_leaves_nothing(server: DicomServer) -> None:
+    data, request = data_set(size=9_000_000), command(1, has_data=True, sop_class=CT, instance="1.2.3.1")
+    with RawPeer(server.port) as peer:
+        peer.associate([(CT, [EXPLICIT])])
+        peer.send(pdu(4, pdv(1, 3, request)))
+        for at in range(0, 6_000_000, 16_000):
+            peer.send(pdu(4, pdv(1, 0, data[at : at + 16_000])))
+    with RawPeer(server.port, 60) as peer:
+        peer.associate([(CT, [EXPLICIT])])
+        assert peer.store(data, instance="1.2.3.1") == 0
+    assert server.archive.instance("1.2.3.1").dataset_bytes() == data
+    assert len(list(server.archive.find("instance"))) == 1
+
+
 def test_stopping_lets_an_object_finish(start: Started, fast: bool) -> None:
     if not fast:
         pytest.skip("pynetdicom's own path knows of an object only when it is whole (until 2027-12-31)")

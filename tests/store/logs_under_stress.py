@@ -84,7 +84,8 @@ class Day:
         for number in range(first + 16, first + 18):
             name = f"{self.label}-{number}"
             self.promises.say("asked", name)
-            self.positions[name] = journal.append_stream(name.encode, _pieces(body_of(name)))
+            with journal.spooling(_pieces(body_of(name))) as spool:
+                self.positions[name] = spool.append(name.encode())
             self.promises.say("acknowledged", name)
 
     def _forget(self, journal: Journal) -> None:

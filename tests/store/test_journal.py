@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -117,30 +118,28 @@ def test_a_stream_of_unknown_length_is_stored_whole(folder: Path, length: int) -
             yield memoryview(reused)[: len(piece)]
 
     with Journal.open(folder, FS, SETTINGS) as journal:
-        position = journal.append_stream(lambda: b"%d" % sum(seen), chunks())
+        with journal.spooling(chunks()) as spool:
+            assert spool.length == length
+            position = spool.append(b"%d" % sum(seen))
         assert journal.read(position) == (b"%d" % length, whole)
 
 
 @pytest.mark.parametrize("length", [100, 100_000])
-@pytest.mark.parametrize("where", ["chunks", "head"])
-def test_a_stream_that_breaks_off_leaves_nothing(folder: Path, length: int, where: str) -> None:
+@pytest.mark.parametrize("where", ["chunks", "before the record", "nowhere"])
+def test_a_stream_that_is_not_appended_leaves_nothing(folder: Path, length: int, where: str) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(0, length, 100):
             yield bytes(100)
         if where == "chunks":
             raise ConnectionResetError
 
-    def head() -> bytes:
-        if where == "head":
-            raise ConnectionResetError
-        return b""
-
     with Journal.open(folder, FS, SETTINGS) as journal:
-        with pytest.raises(ConnectionResetError):
-            journal.append_stream(head, chunks())
+        with suppress(ConnectionResetError), journal.spooling(chunks()) as spool:
+            assert spool.path.stat().st_size == length
+            if where == "before the record":
+                raise ConnectionResetError
         assert not contents(journal)
-        spool = folder / "01" / "spool"
-        assert not spool.exists() or not list(spool.iterdir())
+        assert not list((folder / "01" / "spool").iterdir())
 
 
 def test_j6_retired_records_are_gone_and_their_space_is_freed(folder: Path) -> None:
