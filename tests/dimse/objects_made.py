@@ -19,7 +19,8 @@ def data_set(
     size: int = 64,
 ) -> bytes:
     """A CT slice of 8 rows, or of as many as ``size`` bytes take."""
-    columns = size // 16
+    rows = 8 if size < 1_000_000 else 512
+    columns = size // (2 * rows)
 
     def text(value: str) -> bytes:
         return value.encode("utf-8") + (b" " if len(value.encode("utf-8")) % 2 else b"")
@@ -30,7 +31,7 @@ def data_set(
     def short(value: int) -> bytes:
         return value.to_bytes(2, "little")
 
-    pixels = (number * 7 + 1).to_bytes(2, "little") * (8 * columns)
+    pixels = (number * 7 + 1).to_bytes(2, "little") * (rows * columns)
     return write_data_set(
         [
             (0x00080005, "CS", text("ISO_IR 192")),
@@ -46,7 +47,7 @@ def data_set(
             (0x00200013, "IS", text(str(number))),
             (0x00280002, "US", short(1)),
             (0x00280004, "CS", text("MONOCHROME2")),
-            (0x00280010, "US", short(8)),
+            (0x00280010, "US", short(rows)),
             (0x00280011, "US", short(columns)),
             (0x00280100, "US", short(16)),
             (0x00280101, "US", short(16)),
