@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = ("kernels_sampling", "kernels_rays", "kernels_start", "kernels_enhance")
 
 for _module in MODULES:
     import_module(_module)

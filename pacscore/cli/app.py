@@ -20,6 +20,7 @@ from pacscore.cli import (
     get,
     ingest,
     move,
+    process,
     query,
     queue,
     rebuild,
@@ -67,7 +68,7 @@ def _options(
     pass
 
 
-_CORE = (demo, create, ingest, seal, find, show, render, export, verify, stats, reseal, rebuild, warm)
+_CORE = (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm)
 _NETWORK = (serve, echo, send, query, move, get, queue, events)
 
 for module in (*_CORE, *_NETWORK):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging import arrays
+from pacscore.imaging import arrays, enhancement, image_moves
 from pacscore.imaging.anatomy import reading_order
 from pacscore.imaging.values import MONOCHROME, Window
 
@@ -43,6 +43,8 @@ class Image:
         Values from the first to the second are padding and say nothing about what to show.
     bits_stored : int
         Of one RGB sample.
+    as_seen : bool
+        A view from a chosen side: its pictures are not turned to the radiological convention.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class Image:
     window: Window | None = None
     padding: tuple[float, float] | None = None
     bits_stored: int = 8
+    as_seen: bool = False
 
     def __post_init__(self) -> None:
         is_grey = self.photometric in MONOCHROME and self.array.ndim == 2
@@ -144,9 +147,9 @@ class Image:
         """The same plane turned to the radiological convention, its affine with it.
 
         Axial: patient right at the left, front at the top. Coronal: head at the top. Sagittal: front at the left, head
-        at the top. An image without affine, or already so, comes back as it is.
+        at the top. An image without affine, already so, or kept as seen comes back as it is.
         """
-        if self.index_to_lps is None:
+        if self.index_to_lps is None or self.as_seen:
             return self
         affine = self.index_to_lps
         transpose, flip_rows, flip_columns = reading_order(affine[:3, 1], affine[:3, 2])
@@ -165,6 +168,11 @@ class Image:
         aspect = 1 / self.pixel_aspect if transpose else self.pixel_aspect
         turned = np.ascontiguousarray(array)
         return replace(self, array=turned, index_to_lps=affine, spacing_mm=spacing, pixel_aspect=aspect)
+
+    magnify = image_moves.magnify
+    rotate = image_moves.rotate
+    pan = image_moves.pan
+    flip = image_moves.flip
 
     def picture(
         self, *, window: Window | None = None, size: tuple[int, int] | None = None, markers: bool = False
@@ -212,6 +220,8 @@ class Image:
             picture.save(path, "PNG")
         else:
             picture.save(path, "JPEG", quality=92, subsampling=0)
+
+    enhance = enhancement.enhance_image
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

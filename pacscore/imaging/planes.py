@@ -61,7 +61,7 @@ def plane_image(volume: Volume, plane: str, index: int) -> Image:
     )
 
 
-def plane_affine(index_to_lps: NDArray[np.float64], *, axis: int, index: int) -> NDArray[np.float64]:
+def plane_affine(index_to_lps: NDArray[np.float64], *, axis: int, index: float) -> NDArray[np.float64]:
     """The affine of array plane ``index`` across ``axis``: ``(0, row, column, 1)`` of the image to LPS millimetres.
 
     Its first column is the step to the next such plane; the image's rows and columns run along the other two axes of

@@ -101,6 +101,10 @@ class ArrayInMemory:
         """Copy the box into ``out``."""
         np.copyto(out, self._array[selection], casting="no")
 
+    def view(self) -> NDArray[Any]:
+        """The array itself, to look at: kernels take it without a copy."""
+        return self._array
+
 
 class PartOfSource:
     """A source with some leading axes held at one index each: one phase of a time series.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, SelectionError
 from pacscore.geometry import Axis, StackGeometry, anatomical_axis
-from pacscore.imaging import arrays
+from pacscore.imaging import arrays, curved_planes, enhancement, projection, regridding, rendering, resampling
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import frame_image, plane_image
 from pacscore.imaging.reading import mask_all, mask_box, read_modality_into, read_selection
@@ -381,6 +381,18 @@ class Volume:
             presentation=presentation or replace(self.presentation, padding=None),
             derivation=(*self.derivation, derivation),
         )
+
+    project = projection.project
+    render = rendering.render
+    turntable = rendering.turntable
+    reslice = resampling.reslice
+    reslice_stack = resampling.reslice_stack
+    slab = resampling.slab
+    curved = curved_planes.curved
+    resample = regridding.resample
+    rectified = regridding.rectified
+    pyramid = regridding.pyramid
+    enhance = enhancement.enhance
 
     def _refuse_axes(self) -> None:
         if self.axes:

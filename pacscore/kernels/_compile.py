@@ -22,7 +22,7 @@ import types
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +60,14 @@ class Kernel(Generic[P, R]):
             if self._compiled is None:
                 self._compiled = _compile(self.python, self._options)
             return self._compiled
+
+
+@overload
+def kernel(function: Callable[..., Any], *, fastmath: frozenset[str] = ..., inline: bool = ...) -> Any: ...
+
+
+@overload
+def kernel(*, fastmath: frozenset[str] = ..., inline: bool = ...) -> Callable[[Callable[..., Any]], Any]: ...
 
 
 def kernel(
@@ -173,10 +181,10 @@ def _with_compiled_globals(function: Callable[P, R]) -> Callable[P, R]:
 
 
 class Foreign:
-    """A C function that kernels call by name, looked up when the first kernel using it is compiled.
+    """What kernels call by name but is no kernel: made when the first kernel using it is compiled.
 
-    ``load`` returns what stands in the kernel's place: a ``numba.types.ExternalFunction``, or with the compiler off
-    a ctypes function.
+    ``load`` returns what stands in the kernel's place. A C function: a ``numba.types.ExternalFunction``, or with the
+    compiler off a ctypes function. A vector operation: a Numba intrinsic, or its scalar twin.
     """
 
     def __init__(self, load: Callable[[], Any]) -> None:

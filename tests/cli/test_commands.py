@@ -23,6 +23,7 @@ COMMANDS = [
     "find",
     "show",
     "render",
+    "process",
     "export",
     "verify",
     "stats",
@@ -96,6 +97,71 @@ def test_render_writes_a_picture(archive: Path, tmp_path: Path, view: str) -> No
     with Image.open(out) as picture:
         assert picture.size == (made["width"], made["height"])
         assert len(picture.convert("L").getcolors(1 << 16) or []) > 20
+
+
+RAYS = [
+    ("mip", "--direction", "left", "--markers"),
+    ("minip", "--normal", "0.3,-1,0.2", "--up", "0,0,1", "--thickness", "15"),
+    ("mean", "--axis", "coronal"),
+    ("oblique", "--normal", "0.3,-1,0.2", "--up", "0,0,1"),
+    ("slab", "--azimuth", "25", "--thickness", "12", "--center", "40", "--width", "400"),
+    ("sum", "--azimuth", "45", "--elevation", "20", "--size", "64", "--step", "2"),
+    ("volume", "--preset", "bone", "--azimuth", "30", "--size", "96"),
+    ("volume", "--direction", "inferior", "--at", "0,0,0", "--size", "64"),
+]
+
+
+@pytest.mark.parametrize("words", RAYS, ids=lambda words: "-".join(words[:3]))
+def test_render_looks_through_the_volume_from_any_side(archive: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+    from PIL import Image
+
+    uid = json.loads(pacscore("find", archive, "Modality=CT", "--json").stdout)[0]["SeriesInstanceUID"]
+    out = tmp_path / "picture.png"
+    run = pacscore("render", archive, uid, "--view", *words, "--out", out, "--json")
+    assert run.returncode == 0, run.stderr
+    made = json.loads(run.stdout)
+    with Image.open(out) as picture:
+        assert picture.size == (made["width"], made["height"])
+    assert (made["pictures"], made["picture"]) == (1, str(out))
+    assert made["seconds"] > 0
+
+
+def test_render_makes_a_turntable(archive: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    uid = json.loads(pacscore("find", archive, "Modality=PT", "--json").stdout)[0]["SeriesInstanceUID"]
+    run = pacscore(
+        "render", archive, uid, "--view", "turntable", "--count", "5", "--size", "48", "--seconds", "2", folder=tmp_path
+    )
+    assert run.returncode == 0, run.stderr
+    assert "5 pictures of 48 × 48" in run.stdout
+    with Image.open(tmp_path / "render.gif") as gif:
+        assert (gif.n_frames, gif.info["duration"]) == (5, 400)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--view", "volume", "--index", "3"), "an index goes with axial"),
+        (("--view", "mip", "--preset", "bone"), "a preset goes with volume, turntable"),
+        (("--view", "sheet", "--direction", "left"), "a direction goes with oblique, slab, mip"),
+        (("--view", "mip", "--direction", "below"), "no direction 'below'"),
+        (("--view", "mip", "--direction", "1,2"), "three numbers"),
+        (("--view", "mip", "--direction", "left", "--azimuth", "3"), "not both"),
+        (("--view", "mip", "--axis", "axial", "--size", "50"), "axis goes with"),
+        (("--view", "volume", "--preset", "liver"), "no preset 'liver'"),
+        (("--view", "turntable", "--out", "turn.png"), "written as .gif"),
+        (("--view", "planes", "--out", "planes.gif"), "written as .jpeg or .jpg or .png"),
+        (("--view", "turntable", "--count", "0"), "1 to 3600"),
+        (("--view", "surface"), "no view 'surface'"),
+    ],
+)
+def test_what_a_view_does_not_know_is_misuse(archive: Path, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    uid = json.loads(pacscore("find", archive, "Modality=CT", "--json").stdout)[0]["SeriesInstanceUID"]
+    run = pacscore("render", archive, uid, *words, folder=tmp_path)
+    assert run.returncode == 2
+    assert said in run.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_verify_stats_rebuild_and_seal_have_json(archive: Path) -> None:

@@ -1,0 +1,112 @@
+"""Pipelines: what TOML may say, what is refused and how, and that steps run in their order."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_enhancement import volume
+
+from pacscore.errors import CancelledError, GeometryError, InputError
+from pacscore.imaging.enhancement_steps import STEPS as ENHANCEMENTS
+from pacscore.imaging.pipeline import STEPS, Pipeline, Step
+
+EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
+
+
+def test_steps_run_in_their_order_each_on_the_result_of_the_last():
+    text = '[[step]]\nname = "median"\nsize = 3\n[[step]]\nname = "gaussian"\nsigma_mm = 1'
+    result = Pipeline.parse(text).apply(volume())
+    assert result.derivation == ("median 3", "Gaussian, sigma 1 mm")
+    wanted = volume().enhance("median", size=3).enhance("gaussian", sigma_mm=1.0)
+    np.testing.assert_array_equal(result.modality(), wanted.modality())
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_each_step_survives_its_own_dictionary(name):
+    needed = {"percent": 10, "sigma_value": 5, "strength": 3, "exponent": 0.5}
+    given = {field.name: needed[field.name] for field in fields(STEPS[name].parameters) if field.name in needed}
+    step = Step.of(name, given)
+    told = step.as_dict()
+    assert Step.of(told.pop("name"), told) == step
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("step = [", "no TOML"),
+        ("", "1 to 256 steps"),
+        ("steps = []", "no 'steps'"),
+        ("description = 3\n[[step]]\nname='median'", "in quotes"),
+        ("[step]\nname = 'median'", "double brackets"),
+        ("[[step]]\nsize = 3", "Step 1 has no name"),
+        ("[[step]]\nname = 'blur'", "Step 1: There is no step 'blur': choose one of bilateral, box"),
+        (
+            "[[step]]\nname='box'\n[[step]]\nname = 'median'\nsise = 3",
+            "Step 2: median has no parameter 'sise': it takes size, planar",
+        ),
+        ("[[step]]\nname = 'nlm'", "nlm needs strength"),
+        ("[[step]]\nname = 'median'\nsize = 3.5", "size of median must be int"),
+        ("[[step]]\nname = 'median'\nsize = true", "size of median must be int"),
+        ("[[step]]\nname = 'median'\nplanar = 1", "planar of median must be bool"),
+        ("[[step]]\nname = 'gamma'\nexponent = 'a'", "exponent of gamma must be float"),
+        ("[[step]]\nname='box'\n" * 257, "not 257"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name_and_place(text, message):
+    with pytest.raises(InputError) as caught:
+        Pipeline.parse(text)
+    assert message in caught.value.message
+
+
+def test_a_file_that_is_none_is_named(tmp_path: Path):
+    for content in (None, b"\xff\xfe", b"#" * (1 << 21)):
+        path = tmp_path / "steps.toml"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            Pipeline.read(path)
+        assert caught.value.fields["path"] == str(path)
+
+
+def test_a_step_that_refuses_is_named_and_keeps_the_kind_of_its_error():
+    flat = volume(spacing=(3.0, 0.5, 0.75))
+    with pytest.raises(InputError, match="Step 2 median: A window"):
+        Pipeline((Step.of("box", {}), Step.of("median", {"size": 2}))).apply(flat)
+    from imaging_stand_in import Geometry
+
+    with pytest.raises(GeometryError, match="Step 1 median"):
+        Pipeline((Step.of("median", {}),)).apply(volume(geometry=Geometry("irregular", None, (None, 1.0, 1.0))))
+
+
+def test_progress_names_the_step_and_cancelling_stops_between_them():
+    heard, stop = [], threading.Event()
+
+    def listen(phase, done, total):
+        heard.append(phase)
+        if phase.startswith("2"):
+            stop.set()
+
+    steps = tuple(Step.of(name, {}) for name in ("median", "box", "gaussian"))
+    with pytest.raises(CancelledError):
+        Pipeline(steps).apply(volume(), progress=listen, cancel=stop)
+    assert set(heard) == {"1 median: median", "2 box: smoothing"}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_runs(path: Path):
+    pipeline = Pipeline.read(path)
+    result = pipeline.apply(volume((2, 40, 48)))
+    assert len(result.derivation) == len(pipeline.steps)
+
+
+def test_the_documentation_names_every_step_and_parameter_of_enhancement():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "pipelines.md").read_text("utf-8")
+    rows = {line.split("`")[1]: line for line in text.splitlines() if line.startswith("| `")}
+    for name, kind in ENHANCEMENTS.items():
+        assert name in rows, f"docs/pipelines.md does not name {name}"
+        for field in fields(kind):
+            assert f"`{field.name}`" in rows[name], f"{name} has {field.name}, which docs/pipelines.md does not say"
