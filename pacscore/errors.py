@@ -34,6 +34,8 @@ class ErrorCode(Enum):
     LIMIT = "limit"
     PROOF = "proof"
     CANCELLED = "cancelled"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
 
 
 class PacscoreError(Exception):
@@ -141,10 +143,22 @@ class ChangedError(RetryError):
     code = ErrorCode.CHANGED
 
 
+class UnreachableError(RetryError):
+    """A peer on the network does not answer, or the connection to it broke."""
+
+    code = ErrorCode.UNREACHABLE
+
+
 class OperatorError(PacscoreError):
     """The machine needs a person: disk, permissions, versions."""
 
     code = ErrorCode.STORAGE
+
+
+class RefusedError(OperatorError):
+    """A peer on the network answers, and refuses what it is asked."""
+
+    code = ErrorCode.REFUSED
 
 
 class StorageError(OperatorError, OSError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -177,11 +177,14 @@ class Archive:
 
         return receive_object(self._session, data, transfer_syntax=transfer_syntax, source=source)
 
-    def seal(self, *, progress: Progress | None = None) -> SealReport:
-        """Lay out every series that has received objects in the journal, then free the journal's space."""
+    def seal(self, *, progress: Progress | None = None, only: Collection[str] | None = None) -> SealReport:
+        """Lay out every series that has received objects in the journal, then free the journal's space.
+
+        With ``only``, those of these Series Instance UIDs.
+        """
         from pacscore.archive.receiving import seal_received
 
-        report = seal_received(self._session, progress or no_progress)
+        report = seal_received(self._session, progress or no_progress, only=only)
         self.collect()
         return report
 
@@ -308,10 +311,8 @@ class Archive:
 
         Raises
         ------
-        GeometryError
-            The volume has no affine, no Frame of Reference UID, or a single slice.
-        AmbiguousError, InputError, NotFoundError
-            It has further axes; it names no instances, or there is no such kind; the archive does not have them.
+        GeometryError, AmbiguousError, InputError, NotFoundError
+            No affine, Frame of Reference UID or second slice; further axes; no instances or kind; they are elsewhere.
         """
         from pacscore.archive.masks import masks_on
 

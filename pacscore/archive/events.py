@@ -48,8 +48,9 @@ class _Place:
 def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, Any]]:
     """Events behind a position, oldest first, each with its own ``position``.
 
-    ``kind`` is ``commit`` (series became a new generation), ``received`` (one object is durable and findable) or
-    ``collected`` (the ``files`` of superseded generations go; all they hold is in the heads of their series).
+    ``kind`` is ``commit`` (series became new generations, each with the UIDs the catalog knows it by), ``received``
+    (one object is durable and findable) or ``collected`` (the ``files`` of superseded generations go; all they hold is
+    in the heads of their series).
 
     Raises
     ------
@@ -60,7 +61,7 @@ def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, An
     place = _Place.of(after)
     for event in session.events.read(after=None if place.log is None else EventPosition(place.log)):
         place.log = str(event.position)
-        yield {"position": place.token(), **json.loads(event.payload)}
+        yield {"position": place.token(), **_named(session, json.loads(event.payload))}
     waiting = session.catalog.journal_positions()
     for record in session.journal.records(after=[Position(position) for position in place.journals.values()]):
         place.journals[str(place_of(record.position).slot)] = str(record.position)
@@ -75,4 +76,15 @@ def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, An
             "series_instance_uid": head["series"],
             "sop_instance_uid": head["sop"],
             "version": head["version"],
+            "source": head.get("source", ""),
         }
+
+
+def _named(session: Session, event: dict[str, Any]) -> dict[str, Any]:
+    """An event of the log with the UIDs of its series, which the log knows by their keys."""
+    for part in event.get("series", ()):
+        stored = session.catalog.series_by_key(part["key"])
+        if stored is not None:
+            part["study_instance_uid"] = stored.study_instance_uid
+            part["series_instance_uid"] = stored.series_instance_uid
+    return event

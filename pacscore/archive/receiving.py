@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -140,9 +140,10 @@ def _receipt(status: ReceiveStatus, candidate: Candidate) -> Receipt:
     return Receipt(status, candidate.sop_instance_uid, candidate.series_instance_uid, candidate.sha256.hex())
 
 
-def seal_received(session: Session, progress: Progress) -> SealReport:
-    """Lay out every series that waits in the journal; small ones share packs."""
-    return _seal_stored(session, session.catalog.waiting(), progress, strategy=None)
+def seal_received(session: Session, progress: Progress, *, only: Collection[str] | None = None) -> SealReport:
+    """Lay out every series that waits in the journal, or those of the UIDs ``only``; small ones share packs."""
+    waiting = [each for each in session.catalog.waiting() if only is None or each.series_instance_uid in only]
+    return _seal_stored(session, waiting, progress, strategy=None)
 
 
 def reseal(session: Session, match: Mapping[str, Any], strategy: str, progress: Progress) -> SealReport:

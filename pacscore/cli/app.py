@@ -13,14 +13,22 @@ import typer
 from pacscore.cli import (
     create,
     demo,
+    echo,
+    events,
     export,
     find,
+    get,
     ingest,
+    move,
     process,
+    query,
+    queue,
     rebuild,
     render,
     reseal,
     seal,
+    send,
+    serve,
     show,
     stats,
     verify,
@@ -60,7 +68,10 @@ def _options(
     pass
 
 
-for module in (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm):
+_CORE = (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm)
+_NETWORK = (serve, echo, send, query, move, get, queue, events)
+
+for module in (*_CORE, *_NETWORK):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
         module.run
     )

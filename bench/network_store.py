@@ -1,0 +1,120 @@
+"""Rows about receipt: C-STORE by DCMTK's storescu into our node, Orthanc and storescp, sender included.
+
+Ours acknowledges what is hashed, indexed and synced; Orthanc what is indexed and synced; storescp what is written. The
+catalogs are as empty as the run makes them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from pathlib import Path
+
+from network_nodes import ENVIRONMENT, Node, orthanc, ours, program, storescp, version_of
+from rows import Context, Measured, row
+from sealed import files_of, fresh
+from timing import Timed, alternate
+
+import pacscore
+
+_SMALL_COUNT = 1000
+Start = Callable[[Path], AbstractContextManager[Node]]
+
+
+def _small(context: Context) -> Path:
+    """A thousand CT objects of about 4 KB, made of a real header."""
+    import pydicom
+
+    folder = context.scratch / "small-objects"
+    if not folder.is_dir():
+        data_set = pydicom.dcmread(files_of(context.made_series)[0])
+        data_set.Rows = data_set.Columns = 32
+        data_set.PixelData = bytes(2 * 32 * 32)
+        fresh(folder).mkdir(parents=True)
+        for number in range(_SMALL_COUNT):
+            data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.{number + 1}"
+            data_set.InstanceNumber = number + 1
+            data_set.save_as(folder / f"{number:04d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def _send(port: int, groups: list[list[Path]]) -> None:
+    """Each group by a sender of its own, all at once."""
+    command = [program("storescu"), "-R", "127.0.0.1", str(port)]
+    senders = [subprocess.Popen([*command, *map(str, group)], env=ENVIRONMENT) for group in groups]
+    codes = [sender.wait() for sender in senders]
+    assert set(codes) == {0}, codes
+
+
+def _stored(context: Context, source: Path, starts: dict[str, Start], *, associations: int = 1) -> Timed:
+    files = files_of(source)
+    groups = [files[n::associations] for n in range(associations)]
+    nodes: dict[str, Node] = {}
+    with ExitStack() as running:
+
+        def clear() -> None:
+            running.close()
+            for name, start in starts.items():
+                nodes[name] = running.enter_context(start(context.scratch / f"network-{name}"))
+
+        calls = {name: partial(_send_to, nodes, name, groups) for name in starts}
+        clear()
+        calls["ours"]()
+        with pacscore.open(context.scratch / "network-ours", read_only=True) as opened:
+            count = sum(int(each["NumberOfSeriesRelatedInstances"]) for each in opened.find("series"))
+            assert count == len(files), (count, len(files))
+        return alternate(calls, rounds=max(3, context.rounds // 2), before=clear)
+
+
+def _send_to(nodes: dict[str, Node], name: str, groups: list[list[Path]]) -> None:
+    _send(nodes[name].port, groups)
+
+
+def _ours(folder: Path, *, warm: Path, path: str = "fast", processes: int = 1) -> AbstractContextManager[Node]:
+    fresh(folder)
+    return ours(folder, path=path, processes=processes, warm=warm)
+
+
+def _against(context: Context, source: Path, peer: str, start: Start, **how: int) -> Measured:
+    warm = files_of(source)[0]
+    processes = 2 if how.get("associations", 1) > 1 else 1
+    starts: dict[str, Start] = {"ours": partial(_ours, warm=warm, processes=processes), peer: start}
+    timed = _stored(context, source, starts, **how)
+    detail = f"{timed.median('ours'):.2f} s; {peer} {version_of(peer)} {timed.median(peer):.2f} s"
+    return Measured(*timed.ratio(peer, "ours"), detail, timed.rounds)
+
+
+@row("network.store-orthanc", must=2.5, aim=5.0, what="C-STORE, 208 CT objects of 525 KB, one association, × Orthanc")
+def store_orthanc(context: Context) -> Measured:
+    return _against(context, context.made_series, "Orthanc", orthanc)
+
+
+@row("network.store-storescp", must=0.5, aim=1.0, what="the same, × storescp, which neither indexes nor syncs")
+def store_storescp(context: Context) -> Measured:
+    return _against(context, context.made_series, "storescp", storescp)
+
+
+@row("network.store4-orthanc", must=3.0, aim=6.0, what="the same by four associations, two receivers, × Orthanc")
+def store4_orthanc(context: Context) -> Measured:
+    return _against(context, context.made_series, "Orthanc", orthanc, associations=4)
+
+
+@row("network.store4-storescp", must=0.9, aim=1.5, what="the same by four associations, × storescp")
+def store4_storescp(context: Context) -> Measured:
+    return _against(context, context.made_series, "storescp", storescp, associations=4)
+
+
+@row("network.store-small", must=3.5, aim=6.0, what="C-STORE, 1,000 CT objects of 4 KB, one association, × Orthanc")
+def store_small(context: Context) -> Measured:
+    return _against(context, _small(context), "Orthanc", orthanc)
+
+
+@row("network.data-path", must=1.2, aim=2.0, what="C-STORE of the 208 objects by our data path, × by pynetdicom's own")
+def data_path(context: Context) -> Measured:
+    warm = files_of(context.made_series)[0]
+    slow = partial(_ours, warm=warm, path="pynetdicom")
+    timed = _stored(context, context.made_series, {"ours": partial(_ours, warm=warm), "pynetdicom": slow})
+    detail = f"{timed.median('ours'):.2f} s; pynetdicom's path {timed.median('pynetdicom'):.2f} s"
+    return Measured(*timed.ratio("pynetdicom", "ours"), detail, timed.rounds)

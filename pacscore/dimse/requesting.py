@@ -1,0 +1,375 @@
+"""What this node asks of others: are you there, what have you got, send it to somebody, send it to me."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE
+from pynetdicom.dsutils import decode
+from pynetdicom.sop_class import _STORAGE_CLASSES
+
+from pacscore.archive.report import ReceiveStatus
+from pacscore.dicom.dictionary import find_tag
+from pacscore.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, all_transfer_syntaxes, transfer_syntax
+from pacscore.dimse import models
+from pacscore.dimse.admission import Admission
+from pacscore.dimse.association import NodeAssociation, Outcome
+from pacscore.dimse.commands import StoreRequest
+from pacscore.dimse.configuration import ALL_RIGHTS, Limits
+from pacscore.dimse.connecting import CONTEXT_COUNT_MAX, Address, connect, make_entity
+from pacscore.dimse.identifiers import encode_data_set
+from pacscore.dimse.status import (
+    CANCELLED,
+    PENDING,
+    PENDING_WITHOUT_SOME_KEYS,
+    STORE_CANNOT_UNDERSTAND,
+    SUCCESS,
+    comment_of,
+    statuses_of,
+)
+from pacscore.errors import PacscoreError, QueryError, RefusedError, UnreachableError
+
+if TYPE_CHECKING:
+    from pacscore.archive.archive import Archive
+
+_SYNTAXES = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+_FIND = {"patient": models.PATIENT_FIND}
+_MOVE = {"patient": models.PATIENT_MOVE}
+_GET = {"patient": models.PATIENT_GET}
+_NETWORK_LEVELS = {name: level for level, name in models.LEVELS.items()}
+_CLASS_COUNT_MAX = (CONTEXT_COUNT_MAX - 1) // 2  # Two contexts each, and one for the request.
+_COMMON = (
+    "CTImageStorage",
+    "EnhancedCTImageStorage",
+    "MRImageStorage",
+    "EnhancedMRImageStorage",
+    "PositronEmissionTomographyImageStorage",
+    "EnhancedPETImageStorage",
+    "NuclearMedicineImageStorage",
+    "ComputedRadiographyImageStorage",
+    "DigitalXRayImageStorageForPresentation",
+    "DigitalMammographyXRayImageStorageForPresentation",
+    "BreastTomosynthesisImageStorage",
+    "XRayAngiographicImageStorage",
+    "XRayRadiofluoroscopicImageStorage",
+    "UltrasoundImageStorage",
+    "UltrasoundMultiFrameImageStorage",
+    "SecondaryCaptureImageStorage",
+    "MultiFrameGrayscaleByteSecondaryCaptureImageStorage",
+    "MultiFrameGrayscaleWordSecondaryCaptureImageStorage",
+    "MultiFrameTrueColorSecondaryCaptureImageStorage",
+    "VLWholeSlideMicroscopyImageStorage",
+    "VLPhotographicImageStorage",
+    "VLEndoscopicImageStorage",
+    "SegmentationStorage",
+    "ParametricMapStorage",
+    "RTStructureSetStorage",
+    "RTPlanStorage",
+    "RTDoseStorage",
+    "RTImageStorage",
+    "BasicTextSRStorage",
+    "EnhancedSRStorage",
+    "ComprehensiveSRStorage",
+    "Comprehensive3DSRStorage",
+    "KeyObjectSelectionDocumentStorage",
+    "GrayscaleSoftcopyPresentationStateStorage",
+    "RawDataStorage",
+    "EncapsulatedPDFStorage",
+    "DeformableSpatialRegistrationStorage",
+    "SpatialRegistrationStorage",
+)
+_NAMES_ASKED = {
+    "patient": ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "NumberOfPatientRelatedStudies"),
+    "study": (
+        "PatientID",
+        "PatientName",
+        "StudyDate",
+        "ModalitiesInStudy",
+        "StudyDescription",
+        "NumberOfStudyRelatedSeries",
+        "NumberOfStudyRelatedInstances",
+        "StudyInstanceUID",
+    ),
+    "series": (
+        "StudyInstanceUID",
+        "Modality",
+        "SeriesNumber",
+        "SeriesDescription",
+        "NumberOfSeriesRelatedInstances",
+        "SeriesInstanceUID",
+    ),
+    "instance": ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "InstanceNumber", "SOPInstanceUID"),
+}
+
+
+@dataclass(slots=True)
+class Retrieved:
+    """What a retrieval brought about, by the peer's counts."""
+
+    completed: int = 0
+    failed: int = 0
+    warnings: int = 0
+    remaining: int = 0
+    received: int = 0
+    failed_uids: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same by name, ready for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+Told = Callable[[Retrieved], None]
+
+
+@contextmanager
+def _associated(
+    ae_title: str, address: Address, contexts: Sequence[tuple[str, Sequence[str]]], limits: Limits, **options: Any
+) -> Iterator[NodeAssociation]:
+    association = connect(make_entity(ae_title, limits), address, contexts, limits, **options)
+    try:
+        yield association
+    finally:
+        association.end()
+
+
+def echo(address: Address, *, ae_title: str = "PACSCORE", limits: Limits | None = None) -> None:
+    """Ask whether a node answers (C-ECHO).
+
+    Raises
+    ------
+    UnreachableError, RefusedError
+    """
+    with _associated(ae_title, address, [(models.VERIFICATION, _SYNTAXES)], limits or Limits()) as association:
+        request = C_ECHO()
+        request.MessageID = 1
+        request.AffectedSOPClassUID = UID(models.VERIFICATION)
+        answer = _ask(association, request)
+        if answer.Status != SUCCESS:
+            raise RefusedError(f"{address.ae_title} answers with status 0x{answer.Status:04X}.")
+
+
+def query(
+    address: Address,
+    level: str,
+    match: Mapping[str, str],
+    *,
+    ae_title: str = "PACSCORE",
+    limits: Limits | None = None,
+    limit: int | None = None,
+) -> Iterator[dict[str, Any]]:
+    """What another node finds (C-FIND), as mappings by DICOM keyword; ``limit`` cancels behind so many.
+
+    Raises
+    ------
+    QueryError
+        A key is no DICOM keyword.
+    UnreachableError, RefusedError
+    """
+    model = _FIND.get(level, models.STUDY_FIND)
+    identifier = _identifier(level, {**dict.fromkeys(_NAMES_ASKED[level], ""), **match})
+    with _associated(ae_title, address, [(model, _SYNTAXES)], limits or Limits()) as association:
+        syntax = association.contexts[0].transfer_syntax_uid
+        request = C_FIND()
+        request.MessageID, request.AffectedSOPClassUID = 1, UID(model)
+        request.Priority = 0
+        request.Identifier = encode_data_set(identifier, syntax)
+        count = 0
+        for answer in _answers(association, request):
+            if answer.Status in (PENDING, PENDING_WITHOUT_SOME_KEYS):
+                count += 1
+                if limit is None or count <= limit:
+                    yield _as_dict(_decoded(answer.Identifier, syntax))
+                if limit is not None and count == limit:
+                    _cancel(association, request)
+            else:
+                _check_final(answer, address, also=(CANCELLED,))
+
+
+def move(
+    address: Address,
+    level: str,
+    match: Mapping[str, str],
+    destination: str,
+    *,
+    ae_title: str = "PACSCORE",
+    limits: Limits | None = None,
+    told: Told = lambda state: None,
+) -> Retrieved:
+    """Have another node send objects to a third one (C-MOVE)."""
+    model = _MOVE.get(level, models.STUDY_MOVE)
+    with _associated(ae_title, address, [(model, _SYNTAXES)], limits or Limits()) as association:
+        request = C_MOVE()
+        request.MoveDestination = destination
+        return _retrieve(
+            association, request, model=model, identifier=_identifier(level, match), address=address, told=told
+        )
+
+
+def get(
+    address: Address,
+    level: str,
+    match: Mapping[str, str],
+    archive: Archive,
+    *,
+    sop_class_uids: Iterable[str] = (),
+    ae_title: str = "PACSCORE",
+    limits: Limits | None = None,
+    told: Told = lambda state: None,
+) -> Retrieved:
+    """Fetch objects from another node into an archive (C-GET).
+
+    The contexts of an association are proposed before it is known what will come; ``sop_class_uids`` says what to
+    propose, by default the classes that the node's answers to a query name, else the usual ones.
+    """
+    model = _GET.get(level, models.STUDY_GET)
+    classes = list(dict.fromkeys(sop_class_uids)) or _usual_classes()
+    contexts: list[tuple[str, Sequence[str]]] = [(model, _SYNTAXES)]
+    contexts += [(uid, syntaxes) for uid in classes[:_CLASS_COUNT_MAX] for syntaxes in (_SYNTAXES, _compressed())]
+    into = _Into(archive)
+    with _associated(
+        ae_title,
+        address,
+        contexts,
+        limits or Limits(),
+        services=into,
+        provided=classes[:_CLASS_COUNT_MAX],
+    ) as association:
+        state = _retrieve(
+            association, C_GET(), model=model, identifier=_identifier(level, match), address=address, told=told
+        )
+    state.received = into.count
+    return state
+
+
+class _Into:
+    """Takes what a C-GET brings into an archive."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self.count = 0
+
+    def admit(self, association: NodeAssociation) -> Admission:
+        """Not asked: the association is ours."""
+        return Admission(ALL_RIGHTS)
+
+    def store(self, association: NodeAssociation, syntax: str, request: StoreRequest, data: Iterable[bytes]) -> Outcome:
+        """Take one object."""
+        source = f"{association.acceptor.ae_title}@{association.address}"
+        try:
+            receipt = self._archive.receive(data, transfer_syntax=syntax, source=source)
+        except (PacscoreError, OSError) as error:
+            return Outcome(statuses_of(error).store, comment_of(str(error)))
+        if receipt.status is ReceiveStatus.QUARANTINED:
+            return Outcome(STORE_CANNOT_UNDERSTAND, comment_of(receipt.reason))
+        self.count += 1
+        return Outcome(SUCCESS)
+
+    def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
+        """Nothing else comes on such an association."""
+        association.abort()
+
+    def closed(self, association: NodeAssociation) -> None:
+        """Take note."""
+
+
+def _retrieve(
+    association: NodeAssociation, request: Any, *, model: str, identifier: Dataset, address: Address, told: Told
+) -> Retrieved:
+    syntax = next(each.transfer_syntax_uid for each in association.contexts if each.sop_class_uid == model)
+    request.MessageID, request.AffectedSOPClassUID = 1, UID(model)
+    request.Priority = 0
+    request.Identifier = encode_data_set(identifier, syntax)
+    state = Retrieved()
+    for answer in _answers(association, request):
+        state.completed = answer.NumberOfCompletedSuboperations or state.completed
+        state.failed = answer.NumberOfFailedSuboperations or state.failed
+        state.warnings = answer.NumberOfWarningSuboperations or state.warnings
+        state.remaining = answer.NumberOfRemainingSuboperations or 0
+        told(state)
+        if answer.Status != PENDING:
+            if answer.Identifier is not None:
+                uids = _decoded(answer.Identifier, syntax).get("FailedSOPInstanceUIDList", [])
+                state.failed_uids = [str(each) for each in ([uids] if isinstance(uids, str) else uids or [])]
+            if not (answer.Status & 0xF000 == 0xB000 or state.failed):
+                _check_final(answer, address, also=(CANCELLED,))
+    return state
+
+
+def _ask(association: NodeAssociation, request: Any) -> Any:
+    return next(_answers(association, request))
+
+
+def _answers(association: NodeAssociation, request: Any) -> Iterator[Any]:
+    """The responses to a request, up to the final one."""
+    uid = str(request.AffectedSOPClassUID)
+    context = next((each for each in association.contexts if each.sop_class_uid == uid), None)
+    if context is None:
+        raise RefusedError(f"{association.acceptor.ae_title} does not offer {UID(uid).name}.")
+    association.dimse.send_msg(request, context.context_id)
+    while True:
+        answer = association.answer()
+        if answer is None or answer.Status is None:
+            raise UnreachableError(f"the association with {association.acceptor.ae_title} ended before it answered.")
+        yield answer
+        if answer.Status not in (PENDING, PENDING_WITHOUT_SOME_KEYS):
+            return
+
+
+def _cancel(association: NodeAssociation, request: Any) -> None:
+    uid = str(request.AffectedSOPClassUID)
+    context = next(each for each in association.contexts if each.sop_class_uid == uid)
+    cancel = C_CANCEL()
+    cancel.MessageIDBeingRespondedTo = request.MessageID
+    association.dimse.send_msg(cancel, context.context_id)
+
+
+def _check_final(answer: Any, address: Address, also: tuple[int, ...] = ()) -> None:
+    if answer.Status != SUCCESS and answer.Status not in also:
+        comment = f": {answer.ErrorComment}" if answer.ErrorComment else ""
+        raise RefusedError(f"{address.ae_title} answers with status 0x{answer.Status:04X}{comment}.")
+
+
+def _identifier(level: str, match: Mapping[str, str]) -> Dataset:
+    if level not in _NETWORK_LEVELS:
+        raise QueryError(f"level is {level!r}; there are {', '.join(_NETWORK_LEVELS)}.")
+    made = Dataset()
+    made.SpecificCharacterSet = "ISO_IR 192"
+    made.QueryRetrieveLevel = _NETWORK_LEVELS[level]
+    for key, value in match.items():
+        if find_tag(key) is None:
+            raise QueryError(f"{key} is no DICOM keyword. Write for example PatientName.", tag=key)
+        setattr(made, key, value.split("\\") if "\\" in value else value)
+    return made
+
+
+def _decoded(raw: Any, syntax_uid: str) -> Dataset:
+    syntax = transfer_syntax(syntax_uid)
+    found: Dataset = decode(raw, not syntax.explicit, syntax.little_endian, syntax.deflated)
+    found.decode()
+    return found
+
+
+def _as_dict(data_set: Dataset) -> dict[str, Any]:
+    answer: dict[str, Any] = {}
+    for element in data_set:
+        if element.keyword and element.VR != "SQ" and element.value not in (None, ""):
+            value = element.value
+            is_list = not isinstance(value, str) and hasattr(value, "__iter__") and element.VR != "PN"
+            answer[element.keyword] = [str(each) for each in value] if is_list else str(value)
+    return answer
+
+
+def _usual_classes() -> list[str]:
+    """Storage classes to propose where nothing is known: the common ones first, as many as there is room for."""
+    known = {name: str(uid) for name, uid in _STORAGE_CLASSES.items()}
+    ordered = dict.fromkeys([known[name] for name in _COMMON if name in known] + list(known.values()))
+    return list(ordered)[:_CLASS_COUNT_MAX]
+
+
+def _compressed() -> list[str]:
+    return [each.uid for each in all_transfer_syntaxes() if each.encapsulated]

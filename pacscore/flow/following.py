@@ -1,0 +1,151 @@
+"""From what happened in the archive to what is to be done: quiet time, rules, notifications.
+
+W1  The archive's events are followed from a position that is kept in the queue's folder. It moves on only when the jobs
+    of all events before it are in the queue, so a crash repeats work and loses none.
+W2  A study is complete when nothing has come for it during a rule's quiet time; associations say nothing about that.
+W3  A series goes to a destination again only when it has got more objects since.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pacscore.filesystem import FileSystem, LocalFileSystem
+from pacscore.flow.queue import WorkQueue
+from pacscore.flow.rules import Rule
+
+if TYPE_CHECKING:
+    from pacscore.archive.archive import Archive
+
+_REMEMBERED_MAX = 100_000
+_PLACE = "place"
+
+
+@dataclass(slots=True)
+class _Study:
+    """A study that something came for, and when last (monotonic seconds)."""
+
+    last: float
+    series: dict[str, set[str]] = field(default_factory=dict)
+    """Series Instance UIDs with the AE titles of who sent objects of them."""
+    settled: set[int] = field(default_factory=set)
+    """Numbers of rules that were applied since."""
+
+
+class Follower:
+    """Puts jobs into the queue as events come; ``step`` looks once."""
+
+    def __init__(
+        self,
+        archive: Archive,
+        queue: WorkQueue,
+        rules: Iterable[Rule],
+        *,
+        webhooks: Iterable[str] = (),
+        quiet_seconds: float = 30.0,
+        filesystem: FileSystem | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._archive = archive
+        self._queue = queue
+        self._rules = tuple(rules)
+        self._webhooks = tuple(webhooks)
+        self._quiet_seconds = quiet_seconds
+        self._filesystem = filesystem or LocalFileSystem()
+        self._clock = clock
+        self._studies: dict[str, _Study] = {}
+        self._position, self._sent = self._kept_place()
+        self._saved = self._position
+        if not self._place_path.exists():
+            self._keep_place()
+
+    @property
+    def _place_path(self) -> Path:
+        return self._queue.folder / _PLACE
+
+    def _kept_place(self) -> tuple[str | None, dict[str, int]]:
+        try:
+            kept = json.loads(self._place_path.read_text("utf-8"))
+            return kept["position"], dict(kept["sent"])
+        except FileNotFoundError:
+            position = None
+        for event in self._archive.events():  # The first time: what was there before the rules is not their affair.
+            position = event["position"]
+        return position, {}
+
+    def step(self) -> int:
+        """Take note of new events, and queue what has become quiet; how many jobs were added."""
+        for event in self._archive.events(after=self._position):
+            self._position = event["position"]
+            if event.get("kind") == "received":
+                self._note(event, sender=str(event.get("source", "")).split("@", maxsplit=1)[0])
+            for part in event.get("series", ()):
+                if "study_instance_uid" in part:
+                    self._note(part, sender=None)
+        added = self._apply()
+        if not self._studies and self._position != self._saved:  # W1
+            self._keep_place()
+        return added
+
+    def _note(self, about: Mapping[str, Any], *, sender: str | None) -> None:
+        """Take note of a received object, or of a series that was laid out (``sender`` None): that alone is no news."""
+        study = self._studies.setdefault(about["study_instance_uid"], _Study(self._clock()))
+        series_uid = about["series_instance_uid"]
+        if sender is not None or series_uid not in study.series:
+            study.last = self._clock()
+            study.settled.clear()
+        study.series.setdefault(series_uid, set()).add(sender or "")
+
+    def _apply(self) -> int:
+        added = 0
+        for uid, study in list(self._studies.items()):
+            quiet = self._clock() - study.last
+            for number, rule in enumerate(self._rules):
+                if number not in study.settled and quiet >= rule.quiet_seconds:
+                    added += self._forward(uid, study, rule)
+                    study.settled.add(number)
+            if quiet >= self._quiet_seconds and len(study.settled) == len(self._rules):
+                added += self._notify(uid)
+                del self._studies[uid]
+        return added
+
+    def _forward(self, study_uid: str, study: _Study, rule: Rule) -> int:
+        added = 0
+        for series_uid, senders in study.series.items():
+            if rule.sender and rule.sender not in senders:
+                continue
+            keys = {**rule.match, "StudyInstanceUID": study_uid, "SeriesInstanceUID": series_uid}
+            for row in self._archive.find("series", **keys):
+                count = int(row["NumberOfSeriesRelatedInstances"])
+                mark = f"{rule.to} {study_uid} {series_uid}"
+                if self._sent.get(mark) == count:
+                    continue  # W3
+                self._queue.put("forward", rule.to, {"study": study_uid, "series": series_uid})
+                self._sent[mark] = count
+                added += 1
+        return added
+
+    def _notify(self, study_uid: str) -> int:
+        rows = list(self._archive.find("study", StudyInstanceUID=study_uid)) if self._webhooks else []
+        for row in rows:
+            event = {
+                "kind": "quiet",
+                "study_instance_uid": study_uid,
+                "series": row["NumberOfStudyRelatedSeries"],
+                "instances": row["NumberOfStudyRelatedInstances"],
+            }
+            for address in self._webhooks:
+                self._queue.put("webhook", address, event)
+        return len(rows) * len(self._webhooks)
+
+    def _keep_place(self) -> None:
+        while len(self._sent) > _REMEMBERED_MAX:
+            del self._sent[next(iter(self._sent))]
+        kept = {"position": self._position, "sent": self._sent}
+        self._filesystem.publish(self._place_path, json.dumps(kept).encode())
+        self._saved = self._position

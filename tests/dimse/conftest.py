@@ -1,0 +1,43 @@
+"""A node at work, by our data path and by pynetdicom's own: every test that takes one runs with both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import pacscore
+from pacscore.dimse.configuration import Limits, Node
+from pacscore.dimse.server import DicomServer
+from pacscore.flow.rules import Rule
+
+LIMITS = Limits(quiet_seconds=0, free_bytes_min=0, stall_seconds=5, negotiation_seconds=5, answer_seconds=20)
+Started = Callable[..., DicomServer]
+
+
+@pytest.fixture(params=["fast", "pynetdicom"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "fast")
+
+
+@pytest.fixture
+def start(tmp_path: Path, fast: bool) -> Iterator[Started]:
+    """Start a node on an archive of its own, on a free port of the loopback address."""
+    servers: list[DicomServer] = []
+
+    def started(name: str = "archive", rules: tuple[Rule, ...] = (), **settings: object) -> DicomServer:
+        node = Node(**{"port": 0, "limits": LIMITS, **settings})  # type: ignore[arg-type]
+        archive = pacscore.create(tmp_path / name)
+        servers.append(DicomServer(archive, node, rules=rules, fast=fast).start())
+        return servers[-1]
+
+    yield started
+    for server in servers:
+        server.stop(drain_seconds=0)
+        server.archive.close()
+
+
+@pytest.fixture
+def server(start: Started) -> DicomServer:
+    return start()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import socket
+from contextlib import closing
+
+import pytest
+from dimse.raw_peer import pdu, pdv
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pacscore.dimse.pdus import PduBuffer, fragments_of, pdus_of
+from pacscore.errors import InvalidDicomError
+
+
+@given(st.lists(st.tuples(st.integers(0, 255), st.integers(0, 3), st.binary(max_size=50)), max_size=8))
+def test_fragments_come_back_as_they_were_sent(items: list[tuple[int, int, bytes]]) -> None:
+    body = b"".join(pdv(*each) for each in items)
+    assert [(context, control, bytes(data)) for context, control, data in fragments_of(memoryview(body))] == items
+
+
+@given(st.binary(max_size=100))
+def test_noise_in_a_pdu_is_refused_and_nothing_else(noise: bytes) -> None:
+    try:
+        list(fragments_of(memoryview(noise)))
+    except InvalidDicomError:
+        return
+
+
+@given(st.binary(max_size=5000), st.integers(1, 700))
+def test_a_message_is_cut_into_fragments_that_make_it_again(data: bytes, size: int) -> None:
+    pdus = [b"".join(map(bytes, parts)) for parts in pdus_of(5, 0, memoryview(data), size)]
+    found = [next(fragments_of(memoryview(each)[6:])) for each in pdus]
+    assert b"".join(bytes(part) for _, _, part in found) == data
+    assert [control & 2 for _, control, _ in found] == [0] * (len(found) - 1) + [2]
+    assert all(len(part) <= size for _, _, part in found)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 11, 64, 1000])
+def test_pdus_come_whole_however_the_stream_is_cut(size: int) -> None:
+    sent = [(4, bytes([n]) * (n * 37 % 900)) for n in range(1, 60)]
+    stream = b"".join(pdu(kind, body) for kind, body in sent)
+    buffer, found = PduBuffer(1000), []
+    left, right = socket.socketpair()
+    with closing(left), closing(right):
+        for at in range(0, len(stream), size):
+            left.sendall(stream[at : at + size])
+            buffer.fill(right)
+            while (taken := buffer.take()) is not None:
+                found.append((taken[0], bytes(taken[1])))
+    assert found == sent
+    assert buffer.is_empty
+
+
+@pytest.mark.parametrize("head", [b"\x04\0\0\0\x03\xe9", b"\x04\0\xff\xff\xff\xff", b"\x09\0\0\0\0\x04", b"\0" * 6])
+def test_too_long_a_pdu_and_an_unknown_one_are_refused_by_their_header(head: bytes) -> None:
+    buffer = PduBuffer(1000)
+    left, right = socket.socketpair()
+    with closing(left), closing(right):
+        left.sendall(head)
+        buffer.fill(right)
+        with pytest.raises(InvalidDicomError):
+            buffer.take()

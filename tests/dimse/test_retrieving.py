@@ -1,0 +1,197 @@
+"""C-GET and C-MOVE: what left by the network is what was stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from dimse.conftest import Started
+from dimse.objects_made import data_set
+from pydicom.dataset import Dataset
+from pynetdicom import AE, build_role, evt
+
+import pacscore
+from pacscore.dimse import models
+from pacscore.dimse.configuration import Peer, Right
+from pacscore.dimse.connecting import Address
+from pacscore.dimse.requesting import get, move
+from pacscore.dimse.server import DicomServer
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+IMPLICIT = "1.2.840.10008.1.2"
+ALL = frozenset(Right)
+
+
+def _fill(server: DicomServer, count: int = 5) -> list[bytes]:
+    made = [data_set(f"1.2.3.{n}", number=n, explicit=n % 2 == 1) for n in range(1, count + 1)]
+    for number, raw in enumerate(made, 1):
+        server.archive.receive(raw, transfer_syntax=EXPLICIT if number % 2 else IMPLICIT)
+    return made
+
+
+def _originals(archive: pacscore.Archive) -> dict[str, bytes]:
+    return {
+        each.sop_instance_uid: each.dataset_bytes()
+        for row in archive.find("series")
+        for each in archive.series(row["SeriesInstanceUID"], row["StudyInstanceUID"]).instances
+    }
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_what_is_got_is_what_was_stored(server: DicomServer, tmp_path: Path, sealed: bool) -> None:
+    _fill(server)
+    if sealed:
+        server.archive.seal()
+    with pacscore.create(tmp_path / "other") as other:
+        address = Address("127.0.0.1", server.port)
+        state = get(address, "study", {"StudyInstanceUID": "1.2.3.0"}, other, sop_class_uids=[CT])
+        assert (state.completed, state.failed, state.received, state.remaining) == (5, 0, 5, 0)
+        found, stored = _originals(other), _originals(server.archive)
+        assert {uid: raw for uid, raw in found.items() if uid in ("1.2.3.1", "1.2.3.3", "1.2.3.5")} == {
+            uid: raw for uid, raw in stored.items() if uid in ("1.2.3.1", "1.2.3.3", "1.2.3.5")
+        }
+        # The peer took one uncompressed syntax: what was stored implicit was converted, and is equal as a data set.
+        assert set(found) == set(stored)
+        for uid in stored:
+            assert other.instance(uid).dataset() == server.archive.instance(uid).dataset()
+
+
+def test_pynetdicom_gets_with_counts(server: DicomServer) -> None:
+    _fill(server)
+    entity, came = AE("TESTER"), []
+    entity.add_requested_context(models.STUDY_GET)
+    entity.add_requested_context(CT, [IMPLICIT])
+    entity.add_requested_context(CT, [EXPLICIT])
+    association = entity.associate(
+        "127.0.0.1",
+        server.port,
+        ext_neg=[build_role(CT, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, lambda event: came.append(event.request.DataSet.getvalue()) or 0)],
+    )
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "SERIES"
+    identifier.StudyInstanceUID, identifier.SeriesInstanceUID = "1.2.3.0", "1.2.3.0.1"
+    statuses = [status for status, _ in association.send_c_get(identifier, models.STUDY_GET)]
+    association.release()
+    assert statuses[-1].Status == 0
+    assert statuses[-1].NumberOfCompletedSuboperations == 5
+    pending = statuses[:-1]
+    assert pending
+    assert {each.Status for each in pending} == {0xFF00}
+    counts = [(each.NumberOfRemainingSuboperations, each.NumberOfCompletedSuboperations) for each in pending]
+    assert counts[0] == (4, 1)
+    assert all(sum(each) == 5 for each in counts)
+    assert sorted(came) == sorted(_originals(server.archive).values())
+
+
+def test_what_the_peer_does_not_take_fails_alone_and_is_named(server: DicomServer) -> None:
+    _fill(server, 2)
+    other = data_set("1.2.3.9", sop_class="1.2.840.10008.5.1.4.1.1.4", number=9)
+    server.archive.receive(other, transfer_syntax=EXPLICIT)
+    entity = AE("TESTER")
+    entity.add_requested_context(models.STUDY_GET)
+    entity.add_requested_context(CT, [IMPLICIT, EXPLICIT])
+    association = entity.associate(
+        "127.0.0.1",
+        server.port,
+        ext_neg=[build_role(CT, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, lambda event: 0)],
+    )
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", "1.2.3.0"
+    answers = list(association.send_c_get(identifier, models.STUDY_GET))
+    association.release()
+    status, failed = answers[-1]
+    assert status.Status == 0xB000
+    assert (status.NumberOfCompletedSuboperations, status.NumberOfFailedSuboperations) == (2, 1)
+    assert failed is not None
+    assert failed.FailedSOPInstanceUIDList == "1.2.3.9"
+
+
+def test_a_move_reaches_its_destination_byte_for_byte(start: Started) -> None:
+    target = start("target", ae_title="TARGET")
+    server = start("source", peers=(Peer("TARGET", "127.0.0.1", target.port, ALL),))
+    _fill(server)
+    address = Address("127.0.0.1", server.port)
+    state = move(address, "series", {"StudyInstanceUID": "1.2.3.0", "SeriesInstanceUID": "1.2.3.0.1"}, "TARGET")
+    assert (state.completed, state.failed) == (5, 0)
+    assert _originals(target.archive) == _originals(server.archive)
+
+
+def test_a_move_says_who_asked_for_it(start: Started) -> None:
+    asked: list[tuple[str, int]] = []
+    entity = AE("TARGET")
+    entity.add_supported_context(CT)
+
+    def store(event: evt.Event) -> int:
+        request = event.request
+        asked.append((request.MoveOriginatorApplicationEntityTitle, request.MoveOriginatorMessageID))
+        return 0
+
+    listener = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, store)])
+    try:
+        server = start(peers=(Peer("TARGET", "127.0.0.1", listener.server_address[1], ALL),))
+        _fill(server, 2)
+        move(Address("127.0.0.1", server.port), "study", {"StudyInstanceUID": "1.2.3.0"}, "TARGET", ae_title="ASKER")
+    finally:
+        listener.shutdown()
+    assert asked == [("ASKER", 1), ("ASKER", 1)]
+
+
+def test_a_move_to_nobody_and_one_to_somebody_out_of_reach_say_so(start: Started) -> None:
+    from pacscore.errors import RefusedError
+
+    server = start(peers=(Peer("GONE", "127.0.0.1", 1, ALL),))
+    _fill(server, 2)
+    address = Address("127.0.0.1", server.port)
+    with pytest.raises(RefusedError, match="0xA801"):
+        move(address, "study", {"StudyInstanceUID": "1.2.3.0"}, "NOBODY")
+    state = move(address, "study", {"StudyInstanceUID": "1.2.3.0"}, "GONE")
+    assert (state.completed, state.failed) == (0, 2)
+    assert set(state.failed_uids) == {"1.2.3.1", "1.2.3.2"}
+
+
+def test_a_peer_without_the_right_gets_nothing(start: Started, tmp_path: Path) -> None:
+    from pacscore.errors import RefusedError
+
+    server = start(peers=(Peer("PACSCORE", "127.0.0.1", rights=frozenset({Right.QUERY})),))
+    _fill(server, 1)
+    with pacscore.create(tmp_path / "other") as other, pytest.raises(RefusedError, match="0x0124"):
+        get(Address("127.0.0.1", server.port), "study", {"StudyInstanceUID": "1.2.3.0"}, other, sop_class_uids=[CT])
+
+
+def test_compressed_objects_go_as_they_are_or_decoded_with_equal_samples(start: Started, data: Path) -> None:
+    server = start()
+    server.archive.ingest(data / "series" / "mr-t1-jpegls-4")
+    stored = _originals(server.archive)
+    assert stored
+    entity = AE("TESTER")
+    entity.add_requested_context(models.STUDY_GET)
+    entity.add_requested_context("1.2.840.10008.5.1.4.1.1.4", [EXPLICIT])
+    came: dict[str, pydicom.Dataset] = {}
+
+    def store(event: evt.Event) -> int:
+        received = event.dataset
+        received.file_meta = event.file_meta
+        came[str(received.SOPInstanceUID)] = received
+        return 0
+
+    association = entity.associate(
+        "127.0.0.1",
+        server.port,
+        ext_neg=[build_role("1.2.840.10008.5.1.4.1.1.4", scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, store)],
+    )
+    study = next(iter(server.archive.find("study")))["StudyInstanceUID"]
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", study
+    statuses = [status.Status for status, _ in association.send_c_get(identifier, models.STUDY_GET)]
+    association.release()
+    assert statuses[-1] == 0
+    assert set(came) == set(stored)
+    for uid, received in came.items():
+        expected = server.archive.instance(uid).frame(0)
+        np.testing.assert_array_equal(received.pixel_array, expected)
