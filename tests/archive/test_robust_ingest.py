@@ -89,7 +89,7 @@ def test_nobody_is_told_stored_when_the_rows_writer_was_interrupted() -> None:
                 raise KeyboardInterrupt
 
     gate = threading.Event()
-    receiving = Receiving(Interrupted())  # type: ignore[arg-type]
+    receiving = Receiving(Interrupted(), None)  # type: ignore[arg-type]  # Nobody takes a turn here.
     outcomes: list[str] = []
 
     def put(name: str) -> None:
