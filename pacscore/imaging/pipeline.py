@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pacscore.errors import InputError
-from pacscore.imaging import enhancement, enhancement_steps
+from pacscore.imaging import enhancement, enhancement_steps, grid_steps
 from pacscore.imaging.arrays import Watch
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class StepKind:
 STEPS: Mapping[str, StepKind] = MappingProxyType(
     {
         **{name: StepKind(values, enhancement.apply_step) for name, values in enhancement_steps.STEPS.items()},
+        **{name: StepKind(values, grid_steps.apply_step) for name, values in grid_steps.STEPS.items()},
     }
 )
 """All steps by name."""

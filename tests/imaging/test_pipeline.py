@@ -13,6 +13,7 @@ from test_enhancement import volume
 from pacscore.errors import CancelledError, GeometryError, InputError
 from pacscore.imaging.enhancement_steps import STEPS as ENHANCEMENTS
 from pacscore.imaging.pipeline import STEPS, Pipeline, Step
+from pacscore.imaging.values import Window
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.toml"))
 
@@ -27,7 +28,7 @@ def test_steps_run_in_their_order_each_on_the_result_of_the_last():
 
 @pytest.mark.parametrize("name", STEPS)
 def test_each_step_survives_its_own_dictionary(name):
-    needed = {"percent": 10, "sigma_value": 5, "strength": 3, "exponent": 0.5}
+    needed = {"spacing_mm": 2.0, "percent": 10, "sigma_value": 5, "strength": 3, "exponent": 0.5}
     given = {field.name: needed[field.name] for field in fields(STEPS[name].parameters) if field.name in needed}
     step = Step.of(name, given)
     told = step.as_dict()
@@ -110,3 +111,17 @@ def test_the_documentation_names_every_step_and_parameter_of_enhancement():
         assert name in rows, f"docs/pipelines.md does not name {name}"
         for field in fields(kind):
             assert f"`{field.name}`" in rows[name], f"{name} has {field.name}, which docs/pipelines.md does not say"
+
+
+def test_grid_and_window_are_steps_beside_filters():
+    text = '[[step]]\nname = "resample"\nspacing_mm = [2.0, 2, 2]\n[[step]]\nname = "window"\ncenter = 10\nwidth = 100'
+    shown = Pipeline.parse(text).apply(volume())
+    assert shown.spacing_mm == (2.0, 2.0, 2.0)
+    assert shown.dtype == np.uint8
+    np.testing.assert_array_equal(shown.array(), volume().resample(2.0).window(Window(10.0, 100.0)).array())
+
+
+def test_a_window_step_needs_both_numbers_or_neither():
+    for given in ({"center": 1.0}, {"preset": "bone", "center": 1.0, "width": 2.0}):
+        with pytest.raises(InputError, match="center and width together"):
+            Step.of("window", given)
