@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# A shell that starts a job in the background lets it ignore SIGINT, and every process below inherits that: programs that
+# A shell that starts a job in the background lets it ignore SIGINT, and every process below inherits that: those that
 # are interrupted here must not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
