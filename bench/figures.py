@@ -2,10 +2,12 @@
 
     python bench/figures.py [AREA | AREA.ROW …] [--list] [--quick] [--json FILE] [--markdown FILE]
                             [--data FOLDER] [--scratch FOLDER]
+    python bench/figures.py --from A.json B.json … --markdown FILE
 
 Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed or a row
 fails. A peer that is not installed is named, not passed over. With --scratch made series and large catalogs are kept
-and used again; without it they are made in a temporary folder.
+and used again; without it they are made in a temporary folder. With --from nothing is measured: the page is made of
+runs that wrote JSON, of a row measured twice the later named.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -109,6 +111,23 @@ def markdown(figures: list[Figure], absent: dict[str, str], heading: str) -> str
     return "\n".join(lines) + "\n"
 
 
+def page_of(records: list[Path]) -> str:
+    """The page of several runs; what was measured nowhere is not measured."""
+    found: dict[str, Figure] = {}
+    absent: dict[str, str] = {}
+    headings: dict[str, None] = {}
+    for path in records:
+        record = json.loads(path.read_text("utf-8"))
+        headings[record["machine"]] = None
+        absent |= record["absent"]
+        for stated in record["figures"]:
+            kept = {name.name: stated[name.name] for name in fields(Figure)}
+            found[stated["row"]] = Figure(**{**kept, "value": float("nan") if kept["value"] is None else kept["value"]})
+    missing = {name: absent.get(name, "not in these runs") for name in ROWS if name not in found}
+    figures = [found[name] for name in ROWS if name in found]
+    return markdown(figures, missing, "\n\n".join(headings))
+
+
 @dataclass
 class Report:
     """What a run has found so far; written after each row, so that an interrupted run leaves what it had."""
@@ -163,8 +182,15 @@ def main() -> int:
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     parser.add_argument("--data", type=Path, default=data_folder(), help="the test data; default as for the tests")
     parser.add_argument("--scratch", type=Path, help="folder for archives, made series and catalogs; kept")
+    parser.add_argument(
+        "--from", type=Path, nargs="+", dest="records", metavar="FILE", help="make a page of these runs"
+    )
     arguments = parser.parse_args()
     load_rows()
+    if arguments.records:
+        page = page_of(arguments.records)
+        print(page) if arguments.markdown is None else arguments.markdown.write_text(page, "utf-8")
+        return 0
     rows = [ROWS[name] for name in chosen(arguments.names)]
     if arguments.list:
         for row in rows:

@@ -181,7 +181,8 @@ def finish_block(
         total = totals[place]
         if combine == MEAN:
             total = total / max(counts[place], np.float32(1))
-        value = total * slope + intercept
+        # Each sample of a sum has its own intercept.
+        value = total * slope + (intercept * counts[place] if combine == SUM else intercept)
         value = low if value < low else value
         value = high if value > high else value
         value = value if counts[place] > 0 else background

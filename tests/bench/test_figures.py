@@ -78,3 +78,24 @@ def test_varied_headers_are_as_long_and_differ_in_the_values_of_instances_only(d
     varied = core_headers._varied(head, size, 7)
     assert len(varied) == len(head)
     assert 0 < sum(a != b for a, b in zip(head, varied, strict=True)) <= 3 * len(core_headers._OF_INSTANCES)
+
+
+@pytest.mark.usefixtures("bench")
+def test_a_page_of_several_runs_takes_the_later_figure_and_names_what_was_not_measured(tmp_path):
+    import json
+
+    from figures import load_rows, page_of
+    from rows import Figure
+
+    load_rows()
+    paths = []
+    for name, value in (("first", 1.0), ("second", 7.5)):
+        figure = Figure("core.walk", "the walk", value, value, value, 1, "×", 5.0, None, True, {}, "")
+        paths.append(tmp_path / f"{name}.json")
+        record = {"machine": name, "absent": {"core.header": "no data"}, "figures": [figure.as_dict()]}
+        paths[-1].write_text(json.dumps(record), "utf-8")
+    page = page_of(paths)
+    assert "| core.walk | the walk | 7.5× | ≥ 5× | – | must |" in page
+    assert "| core.header | | not measured | | | | | | no data |" in page
+    assert "not in these runs" in page
+    assert page.index("first") < page.index("second")

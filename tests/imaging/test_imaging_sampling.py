@@ -289,3 +289,15 @@ def test_positions_far_from_the_origin_stay_exact() -> None:
     lines = arrays.plane_lines((0.5, 0.5, 0.25), row_step=(0, 0, 0), column_step=(0, 0, 0.37), rows=1)
     found = arrays.sample_lines(array, lines, 8000)
     np.testing.assert_allclose(found[0], 0.25 + 0.37 * np.arange(8000), atol=5e-4)
+
+
+@pytest.mark.parametrize("combine", arrays.COMBINATIONS)
+def test_samples_are_combined_as_the_scale_makes_them(combine: str) -> None:
+    array = np.random.default_rng(5).integers(-900, 900, (6, 7, 9)).astype(np.int16)
+    lines = np.array([[[0.0, row, 0.5], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]] for row in range(7)])
+    for slope, intercept in ((2.0, -100.0), (-2.0, 30.0)):
+        found = arrays.sample_lines(
+            array, lines, 8, depths=6, combine=combine, scale=arrays.Scale(slope, intercept, 0.0)
+        )
+        samples = (array[:, :, :-1].astype(np.float64) + array[:, :, 1:]) / 2 * slope + intercept
+        np.testing.assert_allclose(found, getattr(samples, combine)(axis=0), rtol=1e-5, atol=1e-2)

@@ -113,8 +113,8 @@ def sample_lines(
     columns : int
         Samples of each line.
     depths, combine : int, str
-        How many samples in depth make one value, and how: one of ``COMBINATIONS``. Samples outside, and NaN, are left
-        out; where none remains stands the background.
+        How many samples in depth make one value, and how: one of ``COMBINATIONS``, of the samples as ``scale`` makes
+        them. Samples outside, and NaN, are left out; where none remains stands the background.
     interpolation : str
         One of ``INTERPOLATIONS``.
     scale : Scale, optional
@@ -156,7 +156,9 @@ def sample_lines(
     kernel, options = _kernel(interpolation)
     held = np.ascontiguousarray(lines, np.float64)
     values = (scale or Scale()).for_result(target.dtype, ready.dtype)
-    number = COMBINATIONS.index(combine)
+    # The largest value is that of the smallest sample where the slope turns them around.
+    turned = {"max": "min", "min": "max"} if scale is not None and scale.slope < 0 else {}
+    number = COMBINATIONS.index(turned.get(combine, combine))
 
     def fill(begin: int, end: int) -> None:
         tile = np.array([span[0] + begin, span[0] + end, span[2], span[3]], np.int64)
