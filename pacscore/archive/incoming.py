@@ -116,11 +116,14 @@ class Incoming:
                 )
                 return make_file_prefix(found.sop_class_uid, found.sop_instance_uid, syntax)
             except NeedMore as more:
-                wanted = min(more.at_least, 4 * len(self._beginning)) - len(self._beginning)
-                further = take_beginning(self._rest, max(1, wanted))
-                if not further or len(self._beginning) > self._settings.header_bytes_max:
-                    self._beginning += further
-                    return self._prefix_at_end(syntax) if not further else b""
+                held = len(self._beginning)
+                if held > self._settings.header_bytes_max:
+                    return b""
+                # At least twice as much each time, as each scan begins anew.
+                wanted = min(max(more.at_least, 2 * held), self._settings.header_bytes_max + 1)
+                further = take_beginning(self._rest, wanted - held)
+                if not further:
+                    return self._prefix_at_end(syntax)
                 self._beginning += further
             except (InvalidDicomError, LimitError, InputError):
                 return b""

@@ -295,13 +295,10 @@ def test_what_the_system_refuses_is_said_without_a_traceback(tmp_path: Path) -> 
 def test_an_interrupted_ingest_says_so_and_is_continued(data: Path, tmp_path: Path) -> None:
     folder, report = tmp_path / "archive", tmp_path / "report.json"
     pacscore("create", folder)
-    # A shell's background process, and with it this test, may ignore the signal and hand that on.
-    start = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom pacscore.cli import main; main()"
-    )
-    words = [sys.executable, "-c", start, "ingest", str(folder), str(data / "series")]
+    words = [sys.executable, "-m", "pacscore", "ingest", str(folder), str(data / "series")]
     running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    while not any((folder / "staging").glob("*/*.zip")) and running.poll() is None:
+    deadline = time.monotonic() + 60
+    while not any((folder / "staging").glob("*/*.zip")) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     running.send_signal(signal.SIGINT)
     _, message = running.communicate(timeout=60)
