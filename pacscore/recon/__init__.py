@@ -1,0 +1,1 @@
+"""Reconstruction: from raw data to volumes, computed tomography and magnetic resonance."""
