@@ -34,10 +34,12 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def archive_of(context: Context, source: Path, name: str) -> tuple[pacscore.Archive, pacscore.Series]:
-    """One series, ingested under the default strategy into an archive of its own once in a run, and opened."""
+def archive_of(
+    context: Context, source: Path, name: str, *, strategy: str = "balanced"
+) -> tuple[pacscore.Archive, pacscore.Series]:
+    """One series, ingested into an archive of its own once in a run, and opened."""
     if name not in context.shared:
-        archive = pacscore.create(fresh(context.scratch / f"archive-{name}"))
+        archive = pacscore.create(fresh(context.scratch / f"archive-{name}"), strategy=strategy)
         report = archive.ingest(source)
         assert report.stored == len(files_of(source)), f"{report.stored} of {source} stored"
         uid = next(iter(archive.find("series")))["SeriesInstanceUID"]

@@ -1,7 +1,9 @@
 """One chunk of a shard: a Blosc buffer and its CRC32C, read whole or in part.
 
-``chunk`` is always ``(chunk_slices, chunk_rows, chunk_row_bytes, block bytes, item bytes, …)``. What stands in a file
-is not trusted: lengths and offsets are compared with the layout before Blosc sees the buffer.
+``chunk`` is always ``(chunk_slices, chunk_rows, chunk_row_bytes, block bytes, item bytes, …)``, with, from its seventh
+number, what is known of the images of a chunk that hold words less their prediction: ``(rows, words of a row, words
+from a pixel to its neighbour)``; all 0 where the words are themselves. What stands in a file is not trusted: lengths and
+offsets are compared with the layout before Blosc sees the buffer.
 """
 
 # ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._blosc import blosc_decompress, blosc_getitem, crc32c, pread
 from pacscore.kernels._compile import kernel
+from pacscore.kernels.gradient import undo_gradient_at
 
 CHUNK_ABSENT = -1
 BLOSC_HEADER_BYTES = 16
@@ -69,13 +72,29 @@ def store_u32(data: NDArray[np.uint8], offset: int, value: int) -> None:
 
 
 @kernel
+def undo_prediction(chunk: NDArray[np.int64], address: int, size: int) -> None:
+    """Make words of what is left of them, in ``size`` bytes of whole images, or whole rows of the last, at an address.
+
+    chunk : see the module
+    """
+    row_bytes = chunk[8] * chunk[4]
+    if row_bytes == 0:
+        return
+    image_bytes = chunk[7] * row_bytes
+    for start in range(0, size, image_bytes):
+        rows = min(image_bytes, size - start) // row_bytes
+        undo_gradient_at(address + start, chunk[4], rows, chunk[8], chunk[9])
+
+
+@kernel
 def read_whole_chunk(
-    descriptor: int, offset: int, length: int, chunk_bytes: int, stored: NDArray[np.uint8], target: int
+    descriptor: int, offset: int, length: int, chunk: NDArray[np.int64], stored: NDArray[np.uint8], target: int
 ) -> int:
     """Read one chunk, check its CRC32C and header, and decode it to the address ``target``; returns a status.
 
     length : with the CRC; at most ``stored.size``
     """
+    chunk_bytes = chunk[0] * chunk[1] * chunk[2]
     if length < CHUNK_OVERHEAD_BYTES or length > stored.size:
         return HEADER_WRONG
     address = stored.ctypes.data
@@ -88,6 +107,7 @@ def read_whole_chunk(
         return HEADER_WRONG
     if blosc_decompress(address, target, chunk_bytes, 1) != chunk_bytes:
         return DECODE_FAILED
+    undo_prediction(chunk, target, chunk_bytes)
     return OK
 
 
@@ -165,10 +185,13 @@ def read_part_of_chunk(
     chunk_bytes = chunk[0] * plane_bytes
     block_bytes = chunk[3]
     block_count = (chunk_bytes + block_bytes - 1) // block_bytes
-    begin = part[0] * plane_bytes + part[2] * chunk[2]
+    first_row = part[2]
+    if chunk[7] == chunk[1]:  # Rows of one image are predicted from those above: all from its first are needed.
+        first_row = 0
+    begin = part[0] * plane_bytes + first_row * chunk[2]
     end = (part[1] - 1) * plane_bytes + part[3] * chunk[2]
     runs = 1 if one_run else part[1] - part[0]
-    run_bytes = end - begin if one_run else (part[3] - part[2]) * chunk[2]
+    run_bytes = end - begin if one_run else (part[3] - first_row) * chunk[2]
     needed = np.int64(0)
     for k in range(runs):
         low = begin + k * plane_bytes
@@ -177,7 +200,7 @@ def read_part_of_chunk(
     if needed * 2 <= block_count:
         status = load_blocks(descriptor, offset, length, chunk, begin, end, stored)
     if status == OTHER_BLOCKS:
-        whole: int = read_whole_chunk(descriptor, offset, length, chunk_bytes, stored, decoded.ctypes.data)
+        whole: int = read_whole_chunk(descriptor, offset, length, chunk, stored, decoded.ctypes.data)
         return whole
     if status != OK:
         return status
@@ -186,4 +209,5 @@ def read_part_of_chunk(
         target = decoded.ctypes.data + low
         if blosc_getitem(stored.ctypes.data, low // chunk[4], run_bytes // chunk[4], target) != run_bytes:
             return DECODE_FAILED
+        undo_prediction(chunk, target, run_bytes)
     return OK

@@ -7,9 +7,10 @@ chunk_row_bytes)``, C order, full-sized also at the edges, as Zarr v3 has it; be
 Frames are handed over as addresses, so that neither a slab is assembled before it is encoded nor a copy made to
 compare with: rows are gathered from the very buffers whose SHA-256 was taken.
 
-``chunk`` is always the seven numbers ``(chunk_slices, chunk_rows, chunk_row_bytes, bytes of the blocks that are made,
-item bytes, whether blocks are joined, block bytes that Blosc is asked for)``, and ``frame`` the four ``(rows, row
-bytes, chunks over the rows, chunks over a row)``.
+``chunk`` is always the ten numbers ``(chunk_slices, chunk_rows, chunk_row_bytes, bytes of the blocks that are made,
+item bytes, whether blocks are joined, block bytes that Blosc is asked for)`` and, for words less their prediction, ``(rows
+of an image, words of its row, words from a pixel to its neighbour)``, else 0; ``frame`` is the four ``(rows, row bytes,
+chunks over the rows, chunks over a row)``.
 """
 
 # ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._blosc import blosc_compress, crc32c, memcmp, memcpy, memset
 from pacscore.kernels._compile import kernel
+from pacscore.kernels.gradient import take_gradient_at
 from pacscore.kernels.chunks import (
     BLOSC_HEADER_BYTES,
     CHUNK_ABSENT,
@@ -218,7 +220,7 @@ def encode_slabs_into(
             for column in range(over_row):
                 task = (slab * over_rows + row) * over_row + column
                 source = gathered.ctypes.data
-                if whole and frames[slab, 0] != 0 and not swaps[slab, 0]:
+                if whole and frames[slab, 0] != 0 and not swaps[slab, 0] and chunk[8] == 0:
                     source = frames[slab, 0]
                 else:
                     gather_chunk(frames[slab], swaps[slab], frame, chunk, row, column, gathered)
@@ -230,6 +232,9 @@ def encode_slabs_into(
                         table[task, 0] = CHUNK_ABSENT
                         table[task, 1] = 0
                         continue
+                if chunk[8] != 0:
+                    images = chunk_bytes // (chunk[7] * chunk[8] * chunk[4])
+                    take_gradient_at(source, chunk[4], images, chunk[7], chunk[8], chunk[9])
                 target = out.ctypes.data + position
                 written = np.int64(0)
                 if chunk[5]:
@@ -281,7 +286,7 @@ def prove_slabs(
                     memset(decoded.ctypes.data, 0, chunk_bytes)
                 else:
                     status[0] = read_whole_chunk(
-                        descriptor, table[task, 0], table[task, 1], chunk_bytes, stored, decoded.ctypes.data
+                        descriptor, table[task, 0], table[task, 1], chunk, stored, decoded.ctypes.data
                     )
                     if status[0] != OK:
                         return
@@ -376,7 +381,7 @@ def read_chunks_into(
             continue
         if size[2] == out_row_bytes and size[1] == out_rows and size[0] * size[1] * size[2] == chunk[0] * plane_bytes:
             # All of the chunk, and its rows lie in the output as they lie in the chunk: decode to the place itself.
-            status[0] = read_whole_chunk(descriptor, offset, length, chunk[0] * plane_bytes, stored, target)
+            status[0] = read_whole_chunk(descriptor, offset, length, chunk, stored, target)
             if status[0] != OK:
                 return
             continue

@@ -51,6 +51,8 @@ class ArrayLayout:
         The block size that Blosc is asked for.
     codec : Codec
         Of the chunks.
+    row_axis : int
+        Which axis are the rows of an image; its columns follow, and the samples of a pixel where they are interleaved.
     """
 
     shape: tuple[int, ...]
@@ -60,6 +62,7 @@ class ArrayLayout:
     shard_shape: tuple[int, ...]
     block_bytes: int
     codec: Codec
+    row_axis: int
 
     @cached_property
     def item_bytes(self) -> int:
@@ -149,7 +152,14 @@ class ArrayLayout:
         row_bytes = math.prod(self.chunk_shape[self.slice_axis + 2 :]) * self.item_bytes
         rows = self.chunk_shape[self.slice_axis + 1]
         blocks = [self.made_block_bytes, self.item_bytes, self.joins_blocks, self.block_bytes]
-        return np.array([self.chunk_slices, rows, row_bytes, *blocks], np.int64)
+        image = self.predicted_image if self.codec.predictor else (0, 0, 0)
+        return np.array([self.chunk_slices, rows, row_bytes, *blocks, *image], np.int64)
+
+    @cached_property
+    def predicted_image(self) -> tuple[int, int, int]:
+        """Of the images in a chunk: rows, words of a row, and words from a pixel to its neighbour."""
+        step = math.prod(self.chunk_shape[self.row_axis + 2 :])
+        return self.chunk_shape[self.row_axis], self.chunk_shape[self.row_axis + 1] * step, step
 
     @cached_property
     def kernel_frame(self) -> NDArray[np.int64]:
@@ -208,6 +218,7 @@ def choose_layout(stack: StackPlan, strategy: Strategy, settings: Settings, code
         shard_shape=_shard(stack.shape, chunk, item_bytes, settings.shard_bytes_max),
         block_bytes=min(block, chunk_bytes),
         codec=codec,
+        row_axis=stack.dimension_names.index("row") if "row" in stack.dimension_names else first_frame_axis,
     )
 
 

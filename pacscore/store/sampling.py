@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -54,9 +55,11 @@ def choose_codec(
 
 
 def _middle(layout: ArrayLayout) -> tuple[int, int]:
-    length = min(SAMPLE_BYTES, layout.frame_bytes)
-    start = (layout.frame_bytes - length) // 2
-    return start - start % layout.item_bytes, length
+    """Where a sample begins in a frame, and its bytes: whole rows, since predictors look at the row above."""
+    row_bytes = math.prod(layout.shape[layout.row_axis + 1 :]) * layout.item_bytes
+    rows = layout.frame_bytes // row_bytes
+    count = max(1, min(rows, SAMPLE_BYTES // row_bytes))
+    return (rows - count) // 2 * row_bytes, count * row_bytes
 
 
 def _encoded(samples: Sequence[tuple[memoryview, int]], layout: ArrayLayout) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 
@@ -133,15 +134,23 @@ def check_slabs(
 
 
 def encoded_length(address: int, length: int, layout: ArrayLayout) -> int:
-    """How many bytes the codec of a layout makes of a sample of words, in blocks as the layout has them."""
+    """How many bytes the codec of a layout makes of a sample of words, in blocks as the layout has them.
+
+    The sample is whole rows of an image, as long as the frame's.
+    """
     block = min(layout.block_bytes, length)
+    image = [0, 0, 0]
+    if layout.codec.predictor:
+        row_words = math.prod(layout.shape[layout.row_axis + 1 :])
+        image = [length // (row_words * layout.item_bytes), row_words, layout.predicted_image[2]]
+        block = length  # A whole number of rows and of blocks at once may not be there: one block is near enough.
     length -= length % block
     joined = layout.joins_blocks and block < length
     written: int = encode_slabs_into(
         np.array([[address]], np.int64),
         np.zeros((1, 1), np.uint8),
         np.array([1, length, 1, 1], np.int64),
-        np.array([1, 1, length, block, layout.item_bytes, joined, block], np.int64),
+        np.array([1, 1, length, block, layout.item_bytes, joined, block, *image], np.int64),
         layout.codec.level,
         SHUFFLES[layout.codec.shuffle],
         _codec_name(layout.codec),

@@ -20,11 +20,26 @@ KIB = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One Blosc configuration, as Zarr v3 names it."""
+    """One Blosc configuration, as Zarr v3 names it, and what is done to the words before.
+
+    Attributes
+    ----------
+    name, level, shuffle
+        Of Blosc: ``"lz4"`` or ``"zstd"``; 1 to 9; ``"noshuffle"``, ``"shuffle"`` or ``"bitshuffle"``.
+    predictor : str
+        ``"gradient"``: what is stored of each word is what its prediction from its neighbours leaves
+        (``kernels.gradient``); empty: the word.
+    """
 
     name: str
     level: int
     shuffle: str
+    predictor: str = ""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Codec:
+        """Of JSON; fields that a newer version added are ignored."""
+        return cls(**{name: values[name] for name in cls.__slots__ if name in values})
 
 
 LZ4 = Codec("lz4", 5, "bitshuffle")
@@ -32,6 +47,7 @@ ZSTD = Codec("zstd", 1, "bitshuffle")
 ZSTD_BYTES = Codec("zstd", 1, "shuffle")
 ZSTD_SMALL = Codec("zstd", 5, "bitshuffle")
 ZSTD_SMALL_BYTES = Codec("zstd", 5, "shuffle")
+GRADIENT = Codec("zstd", 1, "bitshuffle", "gradient")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +59,7 @@ class Strategy:
     name : str
         Stable; recorded in every generation.
     format : str
-        ``"zarr"`` or ``"part10"``.
+        ``"zarr"``, ``"hdf5"`` or ``"part10"``.
     brick : tuple of int or None
         Slices, rows, columns of a chunk of a volume; None keeps one frame or a few per chunk.
     brick_slices_min : int
@@ -106,8 +122,8 @@ class Strategy:
         known = {name: values[name] for name in cls.__slots__ if name in values}
         if known.get("brick") is not None:
             known["brick"] = tuple(known["brick"])
-        known["codec"] = Codec(**known["codec"])
-        known["others"] = tuple(Codec(**codec) for codec in known["others"])
+        known["codec"] = Codec.from_dict(known["codec"])
+        known["others"] = tuple(Codec.from_dict(codec) for codec in known["others"])
         return cls(**known)
 
 
@@ -131,6 +147,15 @@ Strategy.known = {
             codec_ratio_max=0.0,
             gain_min=0.0,
         ),
+        Strategy(
+            "gradient",
+            block_bytes=0,
+            codec=GRADIENT,
+            others=(ZSTD, ZSTD_SMALL, ZSTD_SMALL_BYTES),
+            codec_ratio_max=0.0,
+            gain_min=0.0,
+        ),
         Strategy("part10", format="part10", brick=None),
+        Strategy("hdf5", format="hdf5"),
     )
 }

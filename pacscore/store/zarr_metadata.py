@@ -19,6 +19,10 @@ from pacscore.store.plan import StackPlan
 from pacscore.store.strategy import Codec
 
 
+GRADIENT = "pacscore.gradient"
+"""The name of our array-to-array codec in Zarr metadata; ``zarr_codecs`` has it for zarr-python."""
+
+
 def group_json(attributes: Mapping[str, Any], stacks: Sequence[StackPlan]) -> bytes:
     """``zarr.json`` of the group that holds all stacks of a series."""
     every: dict[str, Any] = {"pacscore": dict(attributes)}
@@ -43,7 +47,9 @@ def chunk_key(shard: Sequence[int]) -> str:
 def array_json(layout: ArrayLayout, stack: StackPlan) -> bytes:
     """``zarr.json`` of one stack's array."""
     dtype = np.dtype(layout.dtype)
+    predicted = [{"name": GRADIENT, "configuration": {"row_axis": layout.row_axis}}] if layout.codec.predictor else []
     inner: list[dict[str, Any]] = [
+        *predicted,
         _bytes_codec(dtype),
         {
             "name": "blosc",
@@ -90,7 +96,9 @@ def read_array_json(text: bytes, frame_rank: int) -> ArrayLayout:
     try:
         values = json.loads(text)
         (sharding,) = (codec["configuration"] for codec in values["codecs"] if codec["name"] == "sharding_indexed")
-        (blosc,) = (codec["configuration"] for codec in sharding["codecs"] if codec["name"] == "blosc")
+        inner = {codec["name"]: codec.get("configuration", {}) for codec in sharding["codecs"]}
+        blosc, predicted = inner["blosc"], inner.get(GRADIENT)
+        rank = len(values["shape"])
         return ArrayLayout(
             shape=tuple(values["shape"]),
             dtype=values["data_type"],
@@ -98,7 +106,8 @@ def read_array_json(text: bytes, frame_rank: int) -> ArrayLayout:
             chunk_shape=tuple(sharding["chunk_shape"]),
             shard_shape=tuple(values["chunk_grid"]["configuration"]["chunk_shape"]),
             block_bytes=blosc["blocksize"],
-            codec=Codec(blosc["cname"], blosc["clevel"], blosc["shuffle"]),
+            codec=Codec(blosc["cname"], blosc["clevel"], blosc["shuffle"], "gradient" if predicted else ""),
+            row_axis=predicted["row_axis"] if predicted else rank - frame_rank,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError("The metadata of an array cannot be read. Run verify and restore the generation.") from error

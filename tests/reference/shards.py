@@ -41,7 +41,9 @@ def _read_shard(data: bytes, configuration: dict[str, Any], shard_shape: list[in
     chunk_shape = configuration["chunk_shape"]
     counts = [s // c for s, c in zip(shard_shape, chunk_shape, strict=True)]
     assert configuration["index_location"] == "end"
-    assert [codec["name"] for codec in configuration["codecs"]] == ["bytes", "blosc", "crc32c"]
+    *predicted, _, _, _ = configuration["codecs"]
+    assert [codec["name"] for codec in configuration["codecs"][-3:]] == ["bytes", "blosc", "crc32c"]
+    assert [codec["name"] for codec in predicted] in ([], ["pacscore.gradient"])
     length = 16 * int(np.prod(counts))
     index_bytes, crc = data[-length - 4 : -4], data[-4:]
     assert google_crc32c.value(index_bytes) == int.from_bytes(crc, "little")
@@ -54,4 +56,16 @@ def _read_shard(data: bytes, configuration: dict[str, Any], shard_shape: list[in
         stored = data[offset : offset + size]
         assert google_crc32c.value(stored[:-4]) == int.from_bytes(stored[-4:], "little")
         words = np.frombuffer(blosc.decompress(stored[:-4]), out.dtype).reshape(chunk_shape)
+        if predicted:
+            words = undo_gradient(words, predicted[0]["configuration"]["row_axis"])
         out[tuple(slice(i * c, (i + 1) * c) for i, c in zip(chunk, chunk_shape, strict=True))] = words
+
+
+def undo_gradient(words: NDArray[Any], row_axis: int) -> NDArray[Any]:
+    """Words from what their prediction by left + above - above left leaves, zigzag (docs/format.md)."""
+    unsigned = np.dtype(f"<u{words.dtype.itemsize}")
+    stored = words.view(unsigned)
+    left_over = (stored >> unsigned.type(1)) ^ (unsigned.type(0) - (stored & unsigned.type(1)))
+    # To predict by a plane is to take differences along both axes: sums along both undo it.
+    along_rows = np.cumsum(left_over, axis=row_axis + 1, dtype=unsigned)
+    return np.cumsum(along_rows, axis=row_axis, dtype=unsigned).view(words.dtype)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import tomllib
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from pacscore.settings import Settings
 zarr = pytest.importorskip("zarr", reason="zarr is a dependency of pacscore (until 2027-12-31)")
 ts = pytest.importorskip("tensorstore", reason="tensorstore comes with the extra 'test' (until 2027-12-31)")
 
+ROOT = Path(__file__).resolve().parents[2]
 STRATEGIES = ["balanced", "frames", "bricks", "archive"]
 
 
@@ -31,7 +35,16 @@ def random_boxes(shape, count=5):
         yield tuple(slice(int(start), int(stop)) for start, stop in ends)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.fixture(autouse=True, scope="module")
+def _codecs_of_ours():
+    """As the entry points of an installed pacscore do; the tests also run from a checkout that is not installed."""
+    points = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]["zarr.codecs"]
+    for name, place in points.items():
+        module, _, attribute = place.partition(":")
+        zarr.registry.register_codec(name, getattr(importlib.import_module(module), attribute))
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "gradient"])
 @pytest.mark.parametrize(("shape", "dtype"), [((36, 90, 75), "int16"), ((2, 3, 5, 40, 33), "uint8")])
 def test_zarr_python_reads_the_same_boxes(stage, strategy, shape, dtype):
     words, generation = make(stage, strategy, shape, dtype)
@@ -128,3 +141,25 @@ def test_any_unzip_reads_the_members(stage):
         assert members.testzip() is None
         assert {info.compress_type for info in members.infolist()} == {zipfile.ZIP_STORED}
         assert sorted(members.namelist()) == sorted(generation.members)
+
+
+@pytest.mark.parametrize("shape", [(2, 20, 21), (2, 9, 8, 3)])
+def test_zarr_python_writes_what_the_gradient_codec_says(tmp_path, shape):
+    from reference.shards import undo_gradient
+
+    from pacscore.errors import InputError
+    from pacscore.store.zarr_codecs import GradientCodec
+
+    words = smooth_words(shape)
+    filters = [GradientCodec(row_axis=1)]
+    array = zarr.create_array(tmp_path, shape=shape, dtype="int16", chunks=shape, filters=filters, compressors=None)
+    array[...] = words
+    stored = np.fromfile(next(path for path in (tmp_path / "c").rglob("*") if path.is_file()), "<i2").reshape(shape)
+    assert not np.array_equal(stored, words)
+    np.testing.assert_array_equal(undo_gradient(stored, 1), words)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path, mode="r")[...], words)
+    wrong = GradientCodec(row_axis=len(shape) - 1)
+    with pytest.raises(InputError):
+        zarr.create_array(
+            tmp_path / "wrong", shape=shape, dtype="int16", chunks=shape, filters=[wrong], compressors=None
+        )[...] = words

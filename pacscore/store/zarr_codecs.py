@@ -1,0 +1,71 @@
+"""Codecs of ours for zarr-python, which finds them by entry point (group ``zarr.codecs``) wherever pacscore is installed.
+
+Nothing here is used by the store itself: its own engine does the same inside its kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from zarr.abc.codec import ArrayArrayCodec
+
+from pacscore.errors import InputError
+from pacscore.kernels.gradient import take_gradient_at, undo_gradient_at
+
+if TYPE_CHECKING:
+    from zarr.core.array_spec import ArraySpec
+    from zarr.core.buffer import NDBuffer
+
+_NAME = "pacscore.gradient"
+
+
+@dataclass(frozen=True)
+class GradientCodec(ArrayArrayCodec):  # type: ignore[misc]  # zarr is an extra: its types may be absent.
+    """Words as what a plane through three neighbours leaves of them, zigzag; see ``docs/format.md``.
+
+    Attributes
+    ----------
+    row_axis : int
+        Which axis are the rows of an image; the next are its columns, and all behind are samples of a pixel.
+    """
+
+    row_axis: int
+    is_fixed_size = True
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """Of the metadata of an array."""
+        return cls(int(data["configuration"]["row_axis"]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the metadata of an array."""
+        return {"name": _NAME, "configuration": {"row_axis": self.row_axis}}
+
+    def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
+        """As long as the words."""
+        return input_byte_length
+
+    async def _decode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer:
+        words, images, rows, row_words, step = self._images(chunk_data.as_numpy_array())
+        size = words.itemsize
+        for image in range(images):
+            undo_gradient_at(words.ctypes.data + image * rows * row_words * size, size, rows, row_words, step)
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(words)
+
+    async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> NDBuffer | None:
+        words, images, rows, row_words, step = self._images(chunk_data.as_numpy_array())
+        take_gradient_at(words.ctypes.data, words.itemsize, images, rows, row_words, step)
+        return chunk_spec.prototype.nd_buffer.from_numpy_array(words)
+
+    def _images(self, words: NDArray[Any]) -> tuple[NDArray[Any], int, int, int, int]:
+        """A copy of the words, in native order, and how images lie in it."""
+        if not 0 <= self.row_axis < words.ndim - 1 or words.itemsize not in (1, 2, 4, 8):
+            raise InputError(f"{_NAME} needs words of up to 8 bytes, and columns behind axis {self.row_axis}.")
+        copy = np.array(words, words.dtype.newbyteorder("="), order="C")
+        rows, columns = words.shape[self.row_axis : self.row_axis + 2]
+        step = math.prod(words.shape[self.row_axis + 2 :])
+        return copy, math.prod(words.shape[: self.row_axis]), rows, columns * step, step
