@@ -1,9 +1,8 @@
 """One chunk of a shard: a Blosc buffer and its CRC32C, read whole or in part.
 
-``chunk`` is always ``(chunk_slices, chunk_rows, chunk_row_bytes, block bytes, item bytes, …)``, with, from its seventh
-number, what is known of the images of a chunk that hold words less their prediction: ``(rows, words of a row, words
-from a pixel to its neighbour)``; all 0 where the words are themselves. What stands in a file is not trusted: lengths and
-offsets are compared with the layout before Blosc sees the buffer.
+``chunk`` is always the ten numbers that ``shards`` describes; its last three are 0 where the words are kept themselves
+and not less their prediction. What stands in a file is not trusted: lengths and offsets are compared with the layout
+before Blosc sees the buffer.
 """
 
 # ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.

@@ -1,9 +1,9 @@
 """The two-dimensional gradient: words of an image as what a plane through three neighbours leaves of them.
 
-With a the word to the left, b the one above and c the one above a, a + b - c predicts a word: a plane through them. What
-is left is small and of either sign; zigzag (0, -1, 1, -2, … as 0, 1, 2, 3, …) makes it a small number whose upper bytes
-are zero, which is what a shuffle and an entropy coder want. Outside the image all words are 0, so the first row is
-predicted from the left and the first column from above.
+With a the word to the left, b the one above and c the one above a, a + b - c predicts a word: a plane through them.
+What is left is small and of either sign; zigzag (0, -1, 1, -2, … as 0, 1, 2, 3, …) makes it a small number whose upper
+bytes are zero, which is what a shuffle and an entropy coder want. Outside the image all words are 0, so the first row
+is predicted from the left and the first column from above.
 
 Since prediction is a difference along rows of a difference along columns, undoing it is a running sum along each row
 onto the row above, which vectors do, where a median predictor (that of JPEG-LS) must decide for each word in turn: for
@@ -12,6 +12,8 @@ onto the row above, which vectors do, where a median predictor (that of JPEG-LS)
 Arithmetic wraps at the width of a word, so every word comes back, of integers of either sign and of floats as their
 bits. ``words`` are unsigned; all is computed in uint64, whose lower bits are those of any narrower word.
 """
+
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
 
 from __future__ import annotations
 

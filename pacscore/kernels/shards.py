@@ -8,9 +8,9 @@ Frames are handed over as addresses, so that neither a slab is assembled before 
 compare with: rows are gathered from the very buffers whose SHA-256 was taken.
 
 ``chunk`` is always the ten numbers ``(chunk_slices, chunk_rows, chunk_row_bytes, bytes of the blocks that are made,
-item bytes, whether blocks are joined, block bytes that Blosc is asked for)`` and, for words less their prediction, ``(rows
-of an image, words of its row, words from a pixel to its neighbour)``, else 0; ``frame`` is the four ``(rows, row bytes,
-chunks over the rows, chunks over a row)``.
+item bytes, whether blocks are joined, block bytes that Blosc is asked for)`` and, where words are kept less their
+prediction, ``(rows of an image, words of its row, words from a pixel to its neighbour)``, else 0; ``frame`` is the four
+``(rows, row bytes, chunks over the rows, chunks over a row)``.
 """
 
 # ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._blosc import blosc_compress, crc32c, memcmp, memcpy, memset
 from pacscore.kernels._compile import kernel
-from pacscore.kernels.gradient import take_gradient_at
 from pacscore.kernels.chunks import (
     BLOSC_HEADER_BYTES,
     CHUNK_ABSENT,
@@ -36,6 +35,7 @@ from pacscore.kernels.chunks import (
     store_u32,
     swap_words,
 )
+from pacscore.kernels.gradient import take_gradient_at
 
 
 @kernel

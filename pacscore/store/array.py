@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import DamagedError, InputError
+from pacscore.errors import InputError
 from pacscore.settings import Settings
 from pacscore.store.formats import StoredWords
 from pacscore.store.generation_file import GenerationFile
 from pacscore.store.layout import ArrayLayout
-from pacscore.store.shards import NOTHING, read_box
-from pacscore.store.zarr_metadata import chunk_key
-from pacscore.store.zip_layout import Member
+from pacscore.store.shards import read_box
 
 Selection = Sequence[slice]
-INDEX_CRC_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +95,15 @@ class StoredArray:
     """
 
     def __init__(
-        self, file: GenerationFile, layout: ArrayLayout, members: Mapping[str, Member], locator: ArrayLocator
+        self,
+        file: GenerationFile,
+        layout: ArrayLayout,
+        locator: ArrayLocator,
+        read_index: Callable[[ArrayLayout], NDArray[np.int64]],
     ) -> None:
-        """``members`` are those of the array, by their keys below it."""
+        """``read_index`` gives what ``index`` is, when it is first needed."""
         self._file = file
-        self._members = members
+        self._read_index = read_index
         self.layout = layout
         self.locator = locator
 
@@ -216,30 +215,6 @@ class StoredArray:
         Raises
         ------
         DamagedError
-            A shard is missing, or its index differs from its CRC32C.
+            What says where the chunks lie is damaged.
         """
-        layout = self.layout
-        index = np.full((math.prod(layout.chunk_counts), 2), -1, np.int64)
-        for shard in np.ndindex(layout.shard_counts):
-            member = self._members.get(chunk_key(shard))
-            if member is None:
-                continue  # A shard of which nothing is stored is all zeros (Zarr v3, fill value).
-            chunks = layout.shard_chunks(shard)
-            entries = self._shard_index(member, len(chunks))
-            present = (chunks >= 0) & (entries[:, 1] != NOTHING)
-            placed = entries[present].astype(np.int64)
-            if len(placed) and (placed.min() < 0 or (placed.sum(axis=1)).max() > member.length):
-                raise DamagedError("A shard's index points outside the shard.", member=member.name)
-            placed[:, 0] += member.offset
-            index[chunks[present]] = placed
-        return index
-
-    def _shard_index(self, member: Member, count: int) -> NDArray[np.uint64]:
-        length = 16 * count
-        if member.length < length + INDEX_CRC_BYTES:
-            raise DamagedError("A shard is shorter than its index.", member=member.name)
-        start = member.offset + member.length - length - INDEX_CRC_BYTES
-        text = self._file.read(start, length + INDEX_CRC_BYTES)
-        if google_crc32c.value(text[:length]) != int.from_bytes(text[length:], "little"):
-            raise DamagedError("The index of a shard is damaged.", member=member.name, offset=start)
-        return np.frombuffer(text, "<u8", 2 * count).reshape(count, 2)
+        return self._read_index(self.layout)

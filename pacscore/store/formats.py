@@ -1,7 +1,7 @@
 """Formats: ways to lay out a series in a generation, behind one protocol.
 
-``zarr`` is the default. ``part10`` keeps each object as a plain file: the control, against which the other is checked
-and measured. Reading a generation never depends on which it is.
+``zarr`` is the default, ``hdf5`` the same with its arrays in HDF5 files. ``part10`` keeps each object as a plain file:
+the control, against which the others are checked and measured. Reading a generation never depends on which it is.
 """
 
 from __future__ import annotations
@@ -93,16 +93,36 @@ class ZarrFormat:
     """Sharded Zarr arrays, headers compressed together, blobs."""
 
     def write_members(self, series: SeriesWriter) -> list[Span]:
-        """See ``zarr_writer``."""
-        from pacscore.store.zarr_writer import ZarrMembers
+        """See ``spliced_writer`` and ``zarr_arrays``."""
+        from pacscore.store.spliced_writer import SplicedMembers
+        from pacscore.store.zarr_arrays import ZarrArrays
 
-        return ZarrMembers(series).write()
+        return SplicedMembers(series, ZarrArrays(series)).write()
 
     def reader(self, series: SeriesFile) -> FormatReader:
-        """See ``zarr_reader``."""
-        from pacscore.store.zarr_reader import ZarrReader
+        """See ``spliced_reader`` and ``zarr_arrays``."""
+        from pacscore.store.spliced_reader import SplicedReader
+        from pacscore.store.zarr_arrays import open_zarr_stack
 
-        return ZarrReader(series)
+        return SplicedReader(series, open_zarr_stack)
+
+
+class Hdf5Format:
+    """As ``zarr``, with the arrays in HDF5 files."""
+
+    def write_members(self, series: SeriesWriter) -> list[Span]:
+        """See ``spliced_writer`` and ``hdf5_arrays``."""
+        from pacscore.store.hdf5_arrays import Hdf5Arrays
+        from pacscore.store.spliced_writer import SplicedMembers
+
+        return SplicedMembers(series, Hdf5Arrays(series)).write()
+
+    def reader(self, series: SeriesFile) -> FormatReader:
+        """See ``spliced_reader`` and ``hdf5_arrays``."""
+        from pacscore.store.hdf5_arrays import open_hdf5_stack
+        from pacscore.store.spliced_reader import SplicedReader
+
+        return SplicedReader(series, open_hdf5_stack)
 
 
 class Part10Format:
@@ -121,7 +141,7 @@ class Part10Format:
         return PlainReader(series)
 
 
-_FORMATS: dict[str, Format] = {"zarr": ZarrFormat(), "part10": Part10Format()}
+_FORMATS: dict[str, Format] = {"zarr": ZarrFormat(), "hdf5": Hdf5Format(), "part10": Part10Format()}
 
 
 def format_named(name: str) -> Format:

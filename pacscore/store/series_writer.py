@@ -7,7 +7,8 @@ failure anywhere leaves a staging file that is garbage, and nothing else.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from pacscore.store.manifest import ObjectRow, build_manifest
 from pacscore.store.objects import ObjectReader
 from pacscore.store.plan import ObjectSource, SeriesPlan, StagedSeries, Treatment
 from pacscore.store.staging import AnyUnit, StagingFile
+from pacscore.store.zip_layout import InPlaceMember
 
 Progress = Callable[[int], None]
 
@@ -80,6 +82,13 @@ class SeriesWriter:
         """Write a member of this series by units; see ``StagingFile.add_units``."""
         member = self.staging.add_units(self._prefix + name, units, done, tail)
         self._count(member.length if member else 0)
+
+    @contextmanager
+    def in_place(self, name: str) -> Iterator[InPlaceMember]:
+        """Write a member of this series in any order of its bytes; see ``StagingFile.in_place``."""
+        with self.staging.in_place(self._prefix + name) as member:
+            yield member
+        self._count(member.length)
 
     def _count(self, length: int) -> None:
         with self._lock:

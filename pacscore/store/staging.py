@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from pacscore.parallel import is_worker, map_ordered
 from pacscore.settings import Settings
 from pacscore.store.generation_file import Bytes, GenerationFile
 from pacscore.store.units import Unit
-from pacscore.store.zip_layout import Member, ZipWriter
+from pacscore.store.zip_layout import InPlaceMember, Member, ZipWriter
 
 SYNC_BYTES = 8 << 20
 UNITS_AHEAD = 8
@@ -30,24 +30,24 @@ AnyUnit = TypeVar("AnyUnit", bound=Unit)
 
 
 class StagingFile:
-    """One generation file being written."""
+    """One generation file being written; ``file`` is the same, for reading back."""
 
     def __init__(self, path: Path, filesystem: FileSystem, settings: Settings) -> None:
-        self._file = filesystem.create(path)
-        self._reading = GenerationFile(path)
+        self._written = filesystem.create(path)
+        self.file = GenerationFile(path)
         self._synced = 0
         self.settings = settings
-        self.zip = ZipWriter(self._file)
+        self.zip = ZipWriter(self._written)
 
     @property
     def descriptor(self) -> int:
         """For reading back."""
-        return self._reading.descriptor
+        return self.file.descriptor
 
     def add(self, name: str, *parts: Bytes) -> Member:
         """Write a small member and read it back."""
         member = self.zip.add(name, *parts)
-        if self._reading.read(member.offset, member.length) != b"".join(parts):
+        if self.file.read(member.offset, member.length) != b"".join(parts):
             raise ProofError(f"Member {name!r} does not read back as it was written. Nothing was published.")
         return member
 
@@ -97,6 +97,10 @@ class StagingFile:
         unit.prove(self.descriptor, member.offset if member else 0)
         return member
 
+    def in_place(self, name: str) -> AbstractContextManager[InPlaceMember]:
+        """Write a member in any order of its bytes; who writes it proves it."""
+        return self.zip.in_place(name, self.file.read)
+
     def each(
         self, function: Callable[[Work], AnyResult], items: Sequence[Work], *, threads: int | None = None
     ) -> Iterator[AnyResult]:
@@ -107,19 +111,19 @@ class StagingFile:
                 yield result
                 if not is_worker() and self.zip.size - self._synced >= SYNC_BYTES:
                     self._synced = self.zip.size
-                    self._file.sync()
+                    self._written.sync()
 
     def finish(self) -> int:
         """Write the directory, sync and close; returns the length of the file."""
         self.zip.finish()
-        self._file.sync()
+        self._written.sync()
         self.close()
         return self.zip.size
 
     def close(self) -> None:
         """Give the descriptors back."""
-        self._file.close()
-        self._reading.close()
+        self._written.close()
+        self.file.close()
 
 
 @contextmanager

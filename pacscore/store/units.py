@@ -134,11 +134,30 @@ class SlabUnit:
         encoded, self.table = encode_slabs(self._frames, self.layout, swaps=self._swaps)
         return [encoded.data]
 
+    def placed(self, offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """After ``encode``: the numbers in the array of its chunks that are not all zeros, and where they are.
+
+        offset : of the written piece, from which theirs are to be counted
+
+        Returns
+        -------
+        numbers : (n,) int64
+        table : (n, 2) int64, offset and length
+        """
+        per_slab = self.layout.chunks_per_slab
+        numbers = (self.slabs[:, None] * per_slab + np.arange(per_slab)).reshape(-1)
+        present = self.table[:, 0] != CHUNK_ABSENT
+        return numbers[present], self.table[present] + (offset, 0)
+
     def prove(self, descriptor: int, offset: int) -> None:
         """Decode what lies in the file and compare it with the objects' words."""
         placed = self.table.copy()
         placed[placed[:, 0] != CHUNK_ABSENT, 0] += offset
-        check_slabs(descriptor, self._frames, self.layout, swaps=self._swaps, table=placed)
+        self.prove_chunks(descriptor, placed)
+
+    def prove_chunks(self, descriptor: int, table: NDArray[np.int64]) -> None:
+        """The same, of chunks that lie anywhere: ``table`` as after ``encode``, with offsets in the file."""
+        check_slabs(descriptor, self._frames, self.layout, swaps=self._swaps, table=table)
         for index in self.taken:
             self._reader.release(index)
 

@@ -1,4 +1,4 @@
-"""Codecs of ours for zarr-python, which finds them by entry point (group ``zarr.codecs``) wherever pacscore is installed.
+"""Codecs of ours for zarr-python, which finds them by entry point (``zarr.codecs``) wherever pacscore is installed.
 
 Nothing here is used by the store itself: its own engine does the same inside its kernels.
 """
@@ -24,7 +24,7 @@ _NAME = "pacscore.gradient"
 
 
 @dataclass(frozen=True)
-class GradientCodec(ArrayArrayCodec):  # type: ignore[misc]  # zarr is an extra: its types may be absent.
+class GradientCodec(ArrayArrayCodec):
     """Words as what a plane through three neighbours leaves of them, zigzag; see ``docs/format.md``.
 
     Attributes

@@ -18,7 +18,6 @@ from pacscore.store.layout import ArrayLayout
 from pacscore.store.plan import StackPlan
 from pacscore.store.strategy import Codec
 
-
 GRADIENT = "pacscore.gradient"
 """The name of our array-to-array codec in Zarr metadata; ``zarr_codecs`` has it for zarr-python."""
 

@@ -16,11 +16,11 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from pacscore.errors import BugError, DamagedError
+from pacscore.errors import BugError, DamagedError, LimitError
 from pacscore.filesystem import WritableFile
 from pacscore.store.generation_file import Bytes
 
@@ -31,6 +31,7 @@ END64 = struct.Struct("<4sQ2H2L4Q")
 LOCATOR64 = struct.Struct("<4sLQL")
 OFFSET64 = struct.Struct("<2HQ")
 
+PIECE_BYTES = 4 << 20
 MEMBER_BYTES_MAX = (1 << 32) - 2
 _DATE_1980 = (1 << 5) | 1
 _VERSION, _VERSION_64 = 20, 45
@@ -108,6 +109,46 @@ class OpenMember:
             return self._archive._append(*parts)
 
 
+class InPlaceMember:
+    """A member whose bytes are written in any order; the file is its alone until it is closed.
+
+    Its CRC32 is taken from what stands in the file in the end.
+    """
+
+    def __init__(self, archive: ZipWriter, name: str, read: Callable[[int, int], bytes]) -> None:
+        """``read`` gives bytes of the file: offset and length."""
+        self._archive = archive
+        self._read = read
+        self.offset = archive._append(Member(name, 0, 0, 0).local_header()) + LOCAL.size + len(name)
+        self.length = 0
+
+    def write(self, position: int, data: Bytes) -> None:
+        """Write at a position in the member, which grows as far as that needs."""
+        self.lengthen(position)
+        if position + len(data) > MEMBER_BYTES_MAX:
+            raise LimitError(f"A member of a generation would grow beyond {MEMBER_BYTES_MAX} bytes.")
+        self._archive._put(self.offset + position, data)
+        self.length = max(self.length, position + len(data))
+
+    def lengthen(self, length: int) -> None:
+        """Add zeros up to a length."""
+        while self.length < length:
+            zeros = bytes(min(PIECE_BYTES, length - self.length))
+            self._archive._put(self.offset + self.length, zeros)
+            self.length += len(zeros)
+
+    def read(self, position: int, length: int) -> bytes:
+        """Bytes of the member, as far as it goes."""
+        return self._read(self.offset + position, max(0, min(length, self.length - position)))
+
+    def crc32(self) -> int:
+        """Of all that stands in the file."""
+        crc = 0
+        for start in range(0, self.length, PIECE_BYTES):
+            crc = zlib.crc32(self.read(start, PIECE_BYTES), crc)
+        return crc
+
+
 class ZipWriter:
     """Writes the members of one generation file; members may be added from several threads."""
 
@@ -139,6 +180,15 @@ class ZipWriter:
             member = self._keep(Member(name, opened.offset, opened.length, opened.crc32))
             self._file.write_at(member.header_offset, member.local_header())
 
+    @contextmanager
+    def in_place(self, name: str, read: Callable[[int, int], bytes]) -> Iterator[InPlaceMember]:
+        """Write a member in any order of its bytes; others wait until it is complete."""
+        with self._alone():
+            opened = InPlaceMember(self, name, read)
+            yield opened
+            member = self._keep(Member(name, opened.offset, opened.length, opened.crc32()))
+            self._file.write_at(member.header_offset, member.local_header())
+
     def finish(self) -> None:
         """Write the central directory."""
         with self._alone():
@@ -161,6 +211,10 @@ class ZipWriter:
             raise BugError(f"Member {member.name!r} of a generation stands twice or is too long.", found=member.length)
         self._members[member.name] = member
         return member
+
+    def _put(self, offset: int, data: Bytes) -> None:
+        self._file.write_at(offset, data)
+        self.size = max(self.size, offset + len(data))
 
     def _append(self, *parts: Bytes) -> int:
         offset = self._file.append(*parts)

@@ -51,7 +51,7 @@ def test_a_changed_strategy_makes_a_new_generation_and_changes_no_answer(data: P
         archive.ingest(*folders)
         opened = [archive.series(row["SeriesInstanceUID"]) for row in archive.find("series")]
         arrays = [series.volume().array() for series in opened]
-        for strategy in ("frames", "bricks", "archive", "part10", "decoded"):
+        for strategy in ("frames", "hdf5", "part10", "gradient", "hdf5", "archive", "decoded"):
             report = archive.reseal(strategy)
             assert report.series == 3
             for before, array in zip(opened, arrays, strict=True):

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import google_crc32c
+import h5py
+import hdf5plugin  # noqa: F401  # Registers the filters.
 import numpy as np
 from numcodecs import zstd
 from reference.shards import read_array
@@ -85,11 +87,25 @@ class Reader:
     def frame(self, number: int, *, swap: bool) -> bytes:
         stack = int(self.sections["array_stack"][number])
         if stack not in self.arrays:
-            words = read_array(self.member, str(stack))
+            hdf5 = self.series["strategy"]["format"] == "hdf5"
+            words = self.hdf5_array(stack) if hdf5 else read_array(self.member, str(stack))
             rank = self.series["stacks"][stack]["frame_rank"]
             self.arrays[stack] = words.reshape(-1, *words.shape[words.ndim - rank :])
         words = self.arrays[stack][int(self.sections["array_position"][number])]
         return (words.byteswap() if swap else words).tobytes()
+
+    def hdf5_array(self, stack: int) -> Any:
+        """With h5py and the Blosc filter alone, from the files of all its shards."""
+        shape = self.series["stacks"][stack]["shape"]
+        names = [name.removeprefix(self.prefix) for name in self.archive.namelist()]
+        files = [name for name in names if name.split(".")[0] == str(stack) and name.endswith(".h5")]
+        out = np.zeros(shape, self.series["stacks"][stack]["dtype"])
+        for name in files:
+            with self.archive.open(self.prefix + name) as member, h5py.File(member, "r") as file:
+                words = file["words"]
+                first = words.attrs["first"].tolist()
+                out[tuple(slice(a, a + n) for a, n in zip(first, words.shape, strict=True))] = words[...]
+        return out
 
     def encapsulated_frame(self, index: int, frame_index: int) -> bytes:
         frame = int(self.sections["first_frame"][index]) + frame_index

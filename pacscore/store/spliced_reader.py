@@ -1,8 +1,9 @@
-"""The default format, as it is read: originals are spliced from compressed headers and the words of arrays."""
+"""Objects spliced from compressed headers and the words of arrays, whatever holds these: ``zarr`` and ``hdf5``."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,16 @@ from pacscore.errors import DamagedError
 from pacscore.store.array import StoredArray
 from pacscore.store.plan import Treatment
 from pacscore.store.series_file import SeriesFile
-from pacscore.store.zarr_metadata import array_name, read_array_json
 
 HEADER_FRAMES_KEPT = 4
 
 
-class ZarrReader:
-    """Reads the objects of one series."""
+class SplicedReader:
+    """Reads the objects of one series; ``open_stack`` opens the array of a stack."""
 
-    def __init__(self, series: SeriesFile) -> None:
+    def __init__(self, series: SeriesFile, open_stack: Callable[[SeriesFile, int], StoredArray]) -> None:
         self._series = series
+        self._open_stack = open_stack
         self._manifest = series.manifest
         self._arrays: dict[int, StoredArray] = {}
         self._header_frames: OrderedDict[int, bytes] = OrderedDict()
@@ -30,14 +31,7 @@ class ZarrReader:
         """The array of a stack."""
         found = self._arrays.get(stack)
         if found is None:
-            series, name = self._series, array_name(stack)
-            layout = read_array_json(series.member_bytes(f"{name}/zarr.json"), series.stacks[stack].frame_rank)
-            members = {
-                key.removeprefix(f"{name}/"): member
-                for key, member in series.members.items()
-                if key.startswith(f"{name}/")
-            }
-            found = self._arrays[stack] = StoredArray(series.file, layout, members, series.locator(stack))
+            found = self._arrays[stack] = self._open_stack(self._series, stack)
         return found
 
     def whole(self, index: int) -> bytes:

@@ -1,37 +1,59 @@
-"""The default format, as it is written: sharded Zarr arrays, compressed headers, and blobs.
+"""Writing the formats whose originals are spliced (``zarr``, ``hdf5``): arrays, compressed headers, and blobs.
 
-In this order: each stack, shard by shard; objects kept as bytes; objects that are headers only; all headers; the
-metadata of the group.
+In this order: each stack, shard by shard; objects kept as bytes; objects that are headers only; all headers; what the
+arrays have to say together. Where the shards go is the format's own: its ``ArrayWriter``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Protocol
 
-import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.store.headers import HeaderPacker
 from pacscore.store.layout import ArrayLayout, choose_layout
 from pacscore.store.manifest import Span
-from pacscore.store.plan import ObjectPlan, Treatment
+from pacscore.store.plan import ObjectPlan, StackPlan, Treatment
 from pacscore.store.sampling import choose_codec
 from pacscore.store.series_writer import SeriesWriter
-from pacscore.store.shards import NOTHING
 from pacscore.store.units import UNIT_BYTES, KeptUnit, SlabUnit, Unit, header_kept, kept_batches, kept_range
-from pacscore.store.zarr_metadata import array_json, array_name, chunk_key, group_json
 
 KEPT_MEMBER_BYTES_MAX = 1 << 30
 
 
-class ZarrMembers:
+class ArrayWriter(Protocol):
+    """Writes the arrays of one series, each shard by shard."""
+
+    def begin_stack(self, number: int, layout: ArrayLayout, stack: StackPlan) -> None:
+        """Before the first shard of an array."""
+        ...
+
+    def write_shard(
+        self,
+        number: int,
+        layout: ArrayLayout,
+        shard: tuple[int, ...],
+        units: Sequence[SlabUnit],
+        taken: Callable[[SlabUnit], None],
+    ) -> None:
+        """Encode, write and prove the units of a shard; ``taken`` is told of each that is encoded, in order."""
+        ...
+
+    def finish(self) -> None:
+        """After the last shard of the last array."""
+        ...
+
+
+class SplicedMembers:
     """Writes the members of one series; used once."""
 
-    def __init__(self, series: SeriesWriter) -> None:
+    def __init__(self, series: SeriesWriter, arrays: ArrayWriter) -> None:
         self._series = series
+        self._arrays = arrays
         self._plan = series.plan
         self._staging = series.staging
         self._reader = series.reader
@@ -49,12 +71,7 @@ class ZarrMembers:
             self._write_stack(number)
         self._write_kept()
         self._write_headers()
-        attributes = {
-            "study_instance_uid": plan.study_instance_uid,
-            "series_instance_uid": plan.series_instance_uid,
-            "strategy": plan.strategy.name,
-        }
-        self._series.add("zarr.json", group_json(attributes, plan.stacks))
+        self._arrays.finish()
         for row in self._rows:
             row.first_span += len(self._headers.spans)
         return [*self._headers.spans, *self._spans]
@@ -85,24 +102,11 @@ class ZarrMembers:
             reader=self._reader,
         )
         layout = layouts(codec)  # Another block size; chunks do not depend on the codec.
-        self._series.add(f"{array_name(number)}/zarr.json", array_json(layout, stack))
-        index = np.full((int(np.prod(layout.chunk_counts)), 2), -1, np.int64)
-        for (shard, chunks), parts in zip(shards.items(), units, strict=True):
+        self._arrays.begin_stack(number, layout, stack)
+        for shard, parts in zip(shards, units, strict=True):
             for unit in parts:
                 unit.layout = layout
-            self._write_shard(f"{array_name(number)}/{chunk_key(shard)}", parts, index, chunks)
-
-    def _write_shard(
-        self, name: str, units: Sequence[SlabUnit], index: NDArray[np.int64], chunks: NDArray[np.int64]
-    ) -> None:
-        def done(unit: SlabUnit, offset: int) -> None:
-            per_slab = len(unit.table) // len(unit.slabs)
-            rows = (unit.slabs[:, None] * per_slab + np.arange(per_slab)).reshape(-1)
-            present = unit.table[:, 0] >= 0
-            index[rows[present]] = unit.table[present] + (offset, 0)
-            self._taken(unit)
-
-        self._series.add_units(name, units, done, lambda: shard_index(index, chunks))
+            self._arrays.write_shard(number, layout, shard, parts, self._taken)
 
     def _slab_units(
         self,
@@ -174,18 +178,6 @@ class ZarrMembers:
         member = self._headers.take_member()
         if member is not None:
             self._series.add(member[0], *member[1])
-
-
-def shard_index(index: NDArray[np.int64], chunks: NDArray[np.int64]) -> bytes:
-    """The end of a shard: offset and length of each chunk, then their CRC32C (Zarr ``sharding_indexed`` 1.0).
-
-    index : (chunks of the array, 2), -1 where there is none
-    chunks : the number in the array of each chunk of the shard, -1 beyond the edge
-    """
-    entries = index[chunks].astype("<u8")
-    entries[(chunks < 0) | (entries[:, 1] == NOTHING)] = NOTHING
-    text = entries.tobytes()
-    return text + int(google_crc32c.value(text)).to_bytes(4, "little")
 
 
 def _members(kept: Sequence[int], objects: Sequence[ObjectPlan]) -> list[list[int]]:
