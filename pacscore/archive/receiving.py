@@ -1,8 +1,8 @@
 """Receiving: one object at a time, acknowledged when it is durable and findable (promise 1).
 
-The order is: scan (header only) → hash → compare with what is there → append to the journal, which returns after a sync
-that covers the record → catalog row → acknowledged. Rows are written in groups: whoever finds no writer at work writes
-all that wait. Two callers with one UID take turns, so that neither can miss the other's object.
+The order is: scan (header only) → hash → compare with what is there → write into the journal → a sync that covers the
+record → catalog row → acknowledged. The last three are done by one thread for all who wait (``turns``). Two callers
+with one UID take turns, so that neither can miss the other's object.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pacscore.archive.working_copy import write_copies
 from pacscore.catalog import Location, StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InvalidDicomError, LimitError
-from pacscore.store.journal import Position
+from pacscore.store.group_commit import Written
 from pacscore.store.strategy import Strategy
 
 _head_text = json.JSONEncoder(separators=(",", ":")).encode
@@ -58,8 +58,8 @@ def _receive_whole(session: Session, whole: bytes, transfer_syntax: str | None, 
     except (InvalidDicomError, LimitError) as error:
         name = quarantine_object(session.layout.quarantine, whole, error.message, filesystem=session.filesystem)
         return Receipt(ReceiveStatus.QUARANTINED, "", "", name, error.message)
-    with session.receiving.turn(candidate.sop_instance_uid):
-        return _store(session, candidate, source, lambda head: session.journal.append(head, [candidate.source.read()]))
+    with session.turns.turn(candidate.sop_instance_uid):
+        return _store(session, candidate, source, lambda head: session.journal.write(head, [candidate.source.read()]))
 
 
 def _receive_large(session: Session, incoming: Incoming, source: str | None) -> Receipt:
@@ -76,8 +76,8 @@ def _receive_large(session: Session, incoming: Incoming, source: str | None) -> 
             )  # fmt: skip
             return Receipt(ReceiveStatus.QUARANTINED, "", "", name.removesuffix(".dcm"), error.message)
         candidate = replace(candidate, sha256=incoming.digest())
-        with session.receiving.turn(candidate.sop_instance_uid):
-            return _store(session, candidate, source, spool.append)
+        with session.turns.turn(candidate.sop_instance_uid):
+            return _store(session, candidate, source, spool.write)
 
 
 def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
@@ -90,8 +90,8 @@ def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> 
     return replace(candidate, sha256=hashlib.sha256(data).digest())
 
 
-def _store(session: Session, candidate: Candidate, source: str | None, append: Callable[[bytes], Position]) -> Receipt:
-    """Compare with what is there, and keep what is not; ``append`` puts the object into the journal."""
+def _store(session: Session, candidate: Candidate, source: str | None, write: Callable[[bytes], Written]) -> Receipt:
+    """Compare with what is there, and keep what is not; ``write`` puts the object into the journal."""
     key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
     assert candidate.sha256 is not None
     others = [
@@ -116,9 +116,9 @@ def _store(session: Session, candidate: Candidate, source: str | None, append: C
         version = max(other.version for other in others) + 1
         candidate, status = replace(candidate, version=version, current=False), ReceiveStatus.VERSION
     head = journal_head(candidate, key) | {"received": time.time(), "source": source or ""}
-    row = received_row(head, candidate, "")  # Made now, so that those who share a sync write their rows together.
-    position = append(_head_text(head).encode())
-    session.receiving.put(replace(row, position=position))
+    written = write(_head_text(head).encode())
+    row = received_row(head, candidate, written.position)
+    session.commits.commit((written, row))
     return _receipt(status, candidate)
 
 
