@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from pacscore.archive.candidates import BytesSource, Candidate, MappedSource, candidate_of
+from pacscore.archive.candidates import Candidate, MappedSource, PiecesSource, candidate_of
 from pacscore.archive.finding import find
-from pacscore.archive.incoming import Incoming, pieces_of, take_beginning
+from pacscore.archive.incoming import DataSetHash, Incoming, pieces_of, take_beginning
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_file, quarantine_object
 from pacscore.archive.received import journal_head, received_row
@@ -43,23 +43,38 @@ def receive_object(
 ) -> Receipt:
     """Take one object; see ``Archive.receive``."""
     session.check_writable()
+    digest = DataSetHash(transfer_syntax, session.settings)
     if isinstance(data, bytes):
-        return _receive_whole(session, data, transfer_syntax, source)
+        return _receive_whole(session, tuple(digest.passing(iter((data,)))), digest, transfer_syntax, source)
     pieces = pieces_of(data)
-    beginning = take_beginning(pieces, session.settings.spool_bytes_min)
-    if len(beginning) < session.settings.spool_bytes_min:
-        return _receive_whole(session, beginning, transfer_syntax, source)
-    return _receive_large(session, Incoming(beginning, pieces, transfer_syntax, session.settings), source)
+    beginning = tuple(digest.passing(take_beginning(pieces, session.settings.spool_bytes_min)))
+    if sum(map(len, beginning)) < session.settings.spool_bytes_min:
+        return _receive_whole(session, beginning, digest, transfer_syntax, source)
+    return _receive_large(session, Incoming(b"".join(beginning), pieces, transfer_syntax, session.settings), source)
 
 
-def _receive_whole(session: Session, whole: bytes, transfer_syntax: str | None, source: str | None) -> Receipt:
+def _receive_whole(
+    session: Session, pieces: tuple[bytes, ...], digest: DataSetHash, transfer_syntax: str | None, source: str | None
+) -> Receipt:
     try:
-        candidate = _identified(session, whole, transfer_syntax)
+        found = candidate_of(PiecesSource(pieces), session.settings, transfer_syntax)
+        own_prefix_length = found.prefix_length
+        if transfer_syntax is not None and own_prefix_length == 0:
+            assert found.scan is not None
+            prefix = make_file_prefix(found.scan.sop_class_uid, found.sop_instance_uid, transfer_syntax)
+            pieces = (prefix, *pieces)
+            found = candidate_of(PiecesSource(pieces), session.settings, transfer_syntax)
     except (InvalidDicomError, LimitError) as error:
-        name = quarantine_object(session.layout.quarantine, whole, error.message, filesystem=session.filesystem)
+        name = quarantine_object(
+            session.layout.quarantine, b"".join(pieces), error.message, filesystem=session.filesystem
+        )
         return Receipt(ReceiveStatus.QUARANTINED, "", "", name, error.message)
+    sha256 = digest.digest(own_prefix_length)
+    if sha256 is None:
+        sha256 = hashlib.sha256(memoryview(found.source.read())[found.prefix_length :]).digest()
+    candidate = replace(found, sha256=sha256)
     with session.turns.turn(candidate.sop_instance_uid):
-        return _store(session, candidate, source, lambda head: session.journal.write(head, [candidate.source.read()]))
+        return _store(session, candidate, source, lambda head: session.journal.write(head, pieces))
 
 
 def _receive_large(session: Session, incoming: Incoming, source: str | None) -> Receipt:
@@ -78,16 +93,6 @@ def _receive_large(session: Session, incoming: Incoming, source: str | None) -> 
         candidate = replace(candidate, sha256=incoming.digest())
         with session.turns.turn(candidate.sop_instance_uid):
             return _store(session, candidate, source, spool.write)
-
-
-def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
-    candidate = candidate_of(BytesSource(whole), session.settings, transfer_syntax)
-    if transfer_syntax is not None and candidate.prefix_length == 0:
-        assert candidate.scan is not None
-        prefix = make_file_prefix(candidate.scan.sop_class_uid, candidate.sop_instance_uid, transfer_syntax)
-        candidate = candidate_of(BytesSource(prefix + whole), session.settings, transfer_syntax)
-    data = memoryview(candidate.source.read())[candidate.prefix_length :]
-    return replace(candidate, sha256=hashlib.sha256(data).digest())
 
 
 def _store(session: Session, candidate: Candidate, source: str | None, write: Callable[[bytes], Written]) -> Receipt:
