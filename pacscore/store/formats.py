@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import UnsupportedError
+from pacscore.store.plugins import plugin, plugin_names
 
 if TYPE_CHECKING:
     from pacscore.store.array import ArrayLocator
@@ -152,9 +153,8 @@ def format_named(name: str) -> Format:
     UnsupportedError
         This pacscore has none of that name.
     """
-    try:
-        return _FORMATS[name]
-    except KeyError:
-        raise UnsupportedError(
-            f"No format is called {name!r}; this pacscore has {', '.join(_FORMATS)}.", found=name
-        ) from None
+    found: Format | None = _FORMATS.get(name) or plugin("pacscore.formats", name)
+    if found is None:
+        names = ", ".join([*_FORMATS, *plugin_names("pacscore.formats")])
+        raise UnsupportedError(f"No format is called {name!r}; this pacscore has {names}.", found=name)
+    return found

@@ -9,11 +9,12 @@ sagittal plane. LZ4 after a bit shuffle decodes twice as fast as Zstd, so Zstd i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
 from pacscore.errors import InputError
+from pacscore.store.plugins import plugin, plugin_names
 
 KIB = 1 << 10
 
@@ -94,7 +95,9 @@ class Strategy:
 
     @classmethod
     def named(cls, name: str) -> Strategy:
-        """The strategy of that name.
+        """The strategy of that name; ``NAME@FORMAT`` is the same in another format.
+
+        Besides those that come with pacscore there are those of entry points (group ``pacscore.strategies``).
 
         Raises
         ------
@@ -105,12 +108,15 @@ class Strategy:
         --------
         >>> Strategy.named("balanced").brick
         (16, 64, 64)
+        >>> Strategy.named("frames@hdf5").format
+        'hdf5'
         """
-        try:
-            return cls.known[name]
-        except KeyError:
-            names = ", ".join(sorted(cls.known))
-            raise InputError(f"No strategy is called {name!r}. Choose one of: {names}.", found=name) from None
+        base, at, format_name = name.partition("@")
+        found = cls.known.get(base) or plugin("pacscore.strategies", base)
+        if not isinstance(found, cls):
+            names = ", ".join(sorted({*cls.known, *plugin_names("pacscore.strategies")}))
+            raise InputError(f"No strategy is called {name!r}. Choose one of: {names}.", found=name)
+        return replace(found, name=name, format=format_name) if at else found
 
     def as_dict(self) -> dict[str, Any]:
         """The strategy as JSON, for the manifest; kept, since every series of a pack asks for it: not to be changed."""
