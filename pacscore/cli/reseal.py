@@ -23,7 +23,12 @@ def run(
     archive: Archive,
     match: Match = None,
     strategy: Annotated[
-        str, typer.Option(help="balanced, decoded, frames, bricks, archive or part10.", show_default=False)
+        str,
+        typer.Option(
+            help="balanced, decoded, frames, bricks, archive, gradient, jpegls, htj2k, hdf5 or part10; NAME@FORMAT for "
+            "another format (zarr, hdf5, part10).",
+            show_default=False,
+        ),
     ] = ...,  # type: ignore[assignment]  # Typer's mark of an option that must be given.
     as_json: AsJson = False,
 ) -> None:

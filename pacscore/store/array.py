@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError
 from pacscore.settings import Settings
 from pacscore.store.formats import StoredWords
+from pacscore.store.frame_chunks import read_frames
 from pacscore.store.generation_file import GenerationFile
 from pacscore.store.layout import ArrayLayout
 from pacscore.store.shards import read_box
@@ -198,7 +199,8 @@ class StoredArray:
         for (start, stop), length in zip(ranges[: layout.slice_axis], layout.shape, strict=False):
             outer = (outer[:, None] * length + np.arange(start, stop)).reshape(-1)
         shape = (len(outer), box[1] - box[0], box[3] - box[2], box[5] - box[4])
-        read_box(
+        read = read_frames if layout.codec.is_of_frames else read_box
+        read(
             self._file.descriptor,
             self.index,
             layout,

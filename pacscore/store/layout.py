@@ -16,7 +16,7 @@ L4  For LZ4 this Blosc makes blocks of at least 64 KiB whatever size is asked fo
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError
 from pacscore.settings import Settings
+from pacscore.store.frame_codecs import frame_codec
 from pacscore.store.plan import StackPlan
-from pacscore.store.strategy import Codec, Strategy
+from pacscore.store.strategy import LZ4, ZSTD, ZSTD_BYTES, Codec, Strategy
 
 MIB = 1 << 20
 SLAB_BYTES_MAX = 128 * MIB  # Bricks need all frames of a slab at once: larger ones are kept frame by frame.
@@ -195,14 +196,17 @@ def choose_layout(stack: StackPlan, strategy: Strategy, settings: Settings, code
     item_bytes = np.dtype(stack.dtype).itemsize
     frame = stack.shape[first_frame_axis:]
     slices = stack.shape[first_frame_axis - 1]
-    brick = _brick(strategy, slices, frame, item_bytes)
-    slice_chunk, frame_chunk = brick or _frame_chunk(strategy, slices, frame, item_bytes)
+    codec = codec or strategy.codec
+    brick = None if codec.is_of_frames else _brick(strategy, slices, frame, item_bytes)
+    if codec.is_of_frames:
+        slice_chunk, frame_chunk = 1, frame
+    else:
+        slice_chunk, frame_chunk = brick or _frame_chunk(strategy, slices, frame, item_bytes)
     chunk = (1,) * (first_frame_axis - 1) + (slice_chunk, *frame_chunk)
     chunk_bytes = math.prod(chunk) * item_bytes
-    codec = codec or strategy.codec
     plane_bytes = math.prod(frame_chunk) * item_bytes
     row_bytes = plane_bytes // frame_chunk[0]
-    if strategy.block_bytes == 0:
+    if strategy.block_bytes == 0 or codec.is_of_frames:
         block = chunk_bytes
     elif brick is None:
         block = _block(row_bytes, slice_chunk * frame_chunk[0], strategy.block_bytes, item_bytes)
@@ -220,6 +224,18 @@ def choose_layout(stack: StackPlan, strategy: Strategy, settings: Settings, code
         codec=codec,
         row_axis=stack.dimension_names.index("row") if "row" in stack.dimension_names else first_frame_axis,
     )
+
+
+def fitting_strategy(stack: StackPlan, strategy: Strategy) -> Strategy:
+    """The strategy, or, where its frame codec cannot hold the words of this stack, with the default codec in its place.
+
+    Frame codecs hold monochrome frames; each says of which dtypes.
+    """
+    if not strategy.codec.is_of_frames:
+        return strategy
+    if stack.frame_rank == 2 and frame_codec(strategy.codec.name).accepts(np.dtype(stack.dtype)):
+        return strategy
+    return replace(strategy, codec=LZ4, others=(ZSTD, ZSTD_BYTES))
 
 
 def _check_stack(stack: StackPlan) -> None:

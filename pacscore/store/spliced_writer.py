@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.store.headers import HeaderPacker
-from pacscore.store.layout import ArrayLayout, choose_layout
+from pacscore.store.layout import ArrayLayout, choose_layout, fitting_strategy
 from pacscore.store.manifest import Span
 from pacscore.store.plan import ObjectPlan, StackPlan, Treatment
 from pacscore.store.sampling import choose_codec
@@ -88,14 +88,15 @@ class SplicedMembers:
         plan, settings = self._plan, self._staging.settings
         stack = plan.stacks[number]
         owners, frame_numbers = self._series.frame_owners(number)
-        layouts = partial(choose_layout, stack, plan.strategy, settings)
-        layout = layouts(plan.strategy.codec)
+        strategy = fitting_strategy(stack, plan.strategy)
+        layouts = partial(choose_layout, stack, strategy, settings)
+        layout = layouts(strategy.codec)
         shards = {shard: layout.shard_chunks(shard) for shard in np.ndindex(layout.shard_counts)}
         # All units are announced before the samples are read, so that no object is read twice.
         units = [self._slab_units(chunks, layout, owners, frame_numbers) for chunks in shards.values()]
         codec = choose_codec(
             layouts,
-            plan.strategy,
+            strategy,
             owners=owners,
             frame_numbers=frame_numbers,
             objects=plan.objects,

@@ -19,6 +19,9 @@ from pacscore.store.plugins import plugin, plugin_names
 KIB = 1 << 10
 
 
+_BLOSC = frozenset({"lz4", "lz4hc", "blosclz", "zlib", "zstd"})
+
+
 @dataclass(frozen=True, slots=True)
 class Codec:
     """One Blosc configuration, as Zarr v3 names it, and what is done to the words before.
@@ -30,12 +33,19 @@ class Codec:
     predictor : str
         ``"gradient"``: what is stored of each word is what its prediction from its neighbours leaves
         (``kernels.gradient``); empty: the word.
+
+    Any other name is that of a frame codec (``frame_codecs``): each frame is a chunk; level and shuffle say nothing.
     """
 
     name: str
     level: int
     shuffle: str
     predictor: str = ""
+
+    @property
+    def is_of_frames(self) -> bool:
+        """Whether it is a frame codec, and not a configuration of Blosc."""
+        return self.name not in _BLOSC
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Codec:
@@ -161,6 +171,8 @@ Strategy.known = {
             codec_ratio_max=0.0,
             gain_min=0.0,
         ),
+        Strategy("jpegls", brick=None, codec=Codec("jpegls", 0, ""), others=()),
+        Strategy("htj2k", brick=None, codec=Codec("htj2k", 0, ""), others=()),
         Strategy("part10", format="part10", brick=None),
         Strategy("hdf5", format="hdf5"),
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pacscore.errors import ProofError
 from pacscore.kernels.chunks import CHUNK_ABSENT
 from pacscore.store.compression import compress, decompress
+from pacscore.store.frame_chunks import check_frames, encode_frames
 from pacscore.store.generation_file import Bytes, read_exactly
 from pacscore.store.layout import ArrayLayout
 from pacscore.store.manifest import RAW, ZSTD, Span
@@ -131,7 +132,8 @@ class SlabUnit:
         frames = addresses[owner_numbers] + self._frame_numbers * self.layout.frame_bytes
         self._frames = np.where(self._owners >= 0, frames, 0)
         self._swaps = np.where(self._owners >= 0, swaps[owner_numbers], 0).astype(np.uint8)
-        encoded, self.table = encode_slabs(self._frames, self.layout, swaps=self._swaps)
+        encode = encode_frames if self.layout.codec.is_of_frames else encode_slabs
+        encoded, self.table = encode(self._frames, self.layout, swaps=self._swaps)
         return [encoded.data]
 
     def placed(self, offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -157,7 +159,8 @@ class SlabUnit:
 
     def prove_chunks(self, descriptor: int, table: NDArray[np.int64]) -> None:
         """The same, of chunks that lie anywhere: ``table`` as after ``encode``, with offsets in the file."""
-        check_slabs(descriptor, self._frames, self.layout, swaps=self._swaps, table=table)
+        check = check_frames if self.layout.codec.is_of_frames else check_slabs
+        check(descriptor, self._frames, self.layout, swaps=self._swaps, table=table)
         for index in self.taken:
             self._reader.release(index)
 

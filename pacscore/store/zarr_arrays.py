@@ -1,4 +1,4 @@
-"""The arrays of the format ``zarr``: a group, and for each stack an array in shards, written whole and read by its index.
+"""The arrays of the format ``zarr``: a group, and for each stack an array in shards, each written whole.
 
 A shard is its chunks in any order and an index of them at its end (Zarr ``sharding_indexed`` 1.0).
 """

@@ -20,6 +20,8 @@ from pacscore.store.strategy import Codec
 
 GRADIENT = "pacscore.gradient"
 """The name of our array-to-array codec in Zarr metadata; ``zarr_codecs`` has it for zarr-python."""
+FRAMES = "pacscore.frames"
+"""Likewise of our array-to-bytes codec."""
 
 
 def group_json(attributes: Mapping[str, Any], stacks: Sequence[StackPlan]) -> bytes:
@@ -46,22 +48,11 @@ def chunk_key(shard: Sequence[int]) -> str:
 def array_json(layout: ArrayLayout, stack: StackPlan) -> bytes:
     """``zarr.json`` of one stack's array."""
     dtype = np.dtype(layout.dtype)
-    predicted = [{"name": GRADIENT, "configuration": {"row_axis": layout.row_axis}}] if layout.codec.predictor else []
-    inner: list[dict[str, Any]] = [
-        *predicted,
-        _bytes_codec(dtype),
-        {
-            "name": "blosc",
-            "configuration": {
-                "typesize": dtype.itemsize,
-                "cname": layout.codec.name,
-                "clevel": layout.codec.level,
-                "shuffle": layout.codec.shuffle,
-                "blocksize": layout.block_bytes,
-            },
-        },
-        {"name": "crc32c"},
-    ]
+    inner: list[dict[str, Any]]
+    if layout.codec.is_of_frames:
+        inner = [{"name": FRAMES, "configuration": {"codec": layout.codec.name}}, {"name": "crc32c"}]
+    else:
+        inner = _blosc_codecs(layout, dtype)
     sharding = {
         "chunk_shape": list(layout.chunk_shape),
         "codecs": inner,
@@ -84,6 +75,25 @@ def array_json(layout: ArrayLayout, stack: StackPlan) -> bytes:
     )
 
 
+def _blosc_codecs(layout: ArrayLayout, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    predicted = [{"name": GRADIENT, "configuration": {"row_axis": layout.row_axis}}] if layout.codec.predictor else []
+    return [
+        *predicted,
+        _bytes_codec(dtype),
+        {
+            "name": "blosc",
+            "configuration": {
+                "typesize": dtype.itemsize,
+                "cname": layout.codec.name,
+                "clevel": layout.codec.level,
+                "shuffle": layout.codec.shuffle,
+                "blocksize": layout.block_bytes,
+            },
+        },
+        {"name": "crc32c"},
+    ]
+
+
 def read_array_json(text: bytes, frame_rank: int) -> ArrayLayout:
     """The layout that ``array_json`` wrote.
 
@@ -96,7 +106,13 @@ def read_array_json(text: bytes, frame_rank: int) -> ArrayLayout:
         values = json.loads(text)
         (sharding,) = (codec["configuration"] for codec in values["codecs"] if codec["name"] == "sharding_indexed")
         inner = {codec["name"]: codec.get("configuration", {}) for codec in sharding["codecs"]}
-        blosc, predicted = inner["blosc"], inner.get(GRADIENT)
+        predicted = inner.get(GRADIENT)
+        if FRAMES in inner:
+            codec, block_bytes = Codec(inner[FRAMES]["codec"], 0, ""), 0
+        else:
+            blosc = inner["blosc"]
+            codec = Codec(blosc["cname"], blosc["clevel"], blosc["shuffle"], "gradient" if predicted else "")
+            block_bytes = blosc["blocksize"]
         rank = len(values["shape"])
         return ArrayLayout(
             shape=tuple(values["shape"]),
@@ -104,8 +120,8 @@ def read_array_json(text: bytes, frame_rank: int) -> ArrayLayout:
             frame_rank=frame_rank,
             chunk_shape=tuple(sharding["chunk_shape"]),
             shard_shape=tuple(values["chunk_grid"]["configuration"]["chunk_shape"]),
-            block_bytes=blosc["blocksize"],
-            codec=Codec(blosc["cname"], blosc["clevel"], blosc["shuffle"], "gradient" if predicted else ""),
+            block_bytes=block_bytes,
+            codec=codec,
             row_axis=predicted["row_axis"] if predicted else rank - frame_rank,
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -20,7 +20,7 @@ from pacscore.store.plan import Treatment
 from pacscore.store.strategy import Strategy
 
 
-@pytest.fixture(params=["balanced", "frames", "archive", "gradient", "hdf5", "part10"])
+@pytest.fixture(params=["balanced", "frames", "archive", "gradient", "jpegls", "htj2k", "hdf5", "part10"])
 def strategy(request) -> str:
     """One strategy at least of each format."""
     return request.param

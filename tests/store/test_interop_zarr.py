@@ -44,7 +44,7 @@ def _codecs_of_ours():
         zarr.registry.register_codec(name, getattr(importlib.import_module(module), attribute))
 
 
-@pytest.mark.parametrize("strategy", [*STRATEGIES, "gradient"])
+@pytest.mark.parametrize("strategy", [*STRATEGIES, "gradient", "jpegls", "htj2k"])
 @pytest.mark.parametrize(("shape", "dtype"), [((36, 90, 75), "int16"), ((2, 3, 5, 40, 33), "uint8")])
 def test_zarr_python_reads_the_same_boxes(stage, strategy, shape, dtype):
     words, generation = make(stage, strategy, shape, dtype)

@@ -15,7 +15,7 @@ from pacscore.settings import Settings
 from pacscore.store.layout import choose_layout
 from pacscore.store.strategy import Codec, Strategy
 
-NAMES = ["balanced", "frames", "bricks", "archive", "gradient"]
+NAMES = ["balanced", "frames", "bricks", "archive", "gradient", "jpegls", "htj2k"]
 SMALL = Strategy("small", brick=(4, 8, 8), brick_slices_min=2, block_bytes=256, frame_chunk_bytes=700)
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

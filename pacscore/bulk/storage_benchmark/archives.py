@@ -21,7 +21,7 @@ _opening = threading.Lock()
 
 
 def _archive(folder: Path) -> pacscore.Archive:
-    """An archive, opened once in a process and kept, as a notebook or a node does; ``open`` measures what that takes."""
+    """An archive, opened once in a process and kept, as a notebook or a node does; ``open`` measures the opening."""
     with _opening:
         if folder not in _open_archives:
             _open_archives[folder] = pacscore.open(folder, read_only=True)

@@ -36,7 +36,7 @@ class _Nifti:
     def __init__(self, path: Path) -> None:
         import nibabel
 
-        self._proxy: Any = nibabel.load(path).dataobj  # type: ignore[attr-defined]  # Of every image with a file.
+        self._proxy: Any = nibabel.load(path).dataobj
         self.shape: tuple[int, ...] = tuple(self._proxy.shape[::-1])
 
     def read(self, box: Box) -> NDArray[Any]:

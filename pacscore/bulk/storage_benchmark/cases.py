@@ -83,9 +83,10 @@ def load_cases(
         else:
             archive = stack.enter_context(pacscore.create(scratch / "source"))
             archive.ingest(path)
+        wanted: dict[str, Any] = dict(match)
         usable: list[tuple[int, Series, Volume]] = []
         left_out: list[str] = []
-        for row in archive.find("series", **match):
+        for row in archive.find("series", **wanted):
             series = archive.series(row["SeriesInstanceUID"], row["StudyInstanceUID"])
             try:
                 volume = _volume_of(series)
@@ -116,9 +117,7 @@ def _volume_of(series: Series) -> Volume:
     return volume
 
 
-def _spread_over_sizes(
-    usable: list[tuple[int, Series, Volume]], count: int
-) -> Sequence[tuple[int, Series, Volume]]:
+def _spread_over_sizes(usable: list[tuple[int, Series, Volume]], count: int) -> Sequence[tuple[int, Series, Volume]]:
     """The largest, the smallest and some between: equally far apart in the order of their sizes, largest first."""
     ordered = sorted(usable, key=lambda each: (-each[0], each[1].series_instance_uid))
     places = np.unique(np.linspace(0, len(ordered) - 1, min(count, len(ordered))).astype(int))

@@ -13,6 +13,7 @@ _FONT = 'font-family="system-ui, sans-serif"'
 _OURS, _KEEPING, _OTHER = "#1b6ca8", "#2e8b57", "#8a8a8a"
 _WIDTH, _HEIGHT = 860, 520
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 200, 30, 60
+_RED = 30.0
 _CELL_WIDTH, _CELL_HEIGHT, _NAMES, _HEAD = 62, 24, 200, 120
 
 
@@ -35,8 +36,8 @@ def size_against_speed(results: Results) -> str:
     for share, rate, name, colour in sorted(points, key=lambda point: -point[1]):
         x, y = across(share), up(rate)
         label_y = y
-        while any(abs(label_y - other) < 13 for other in taken):  # Labels stand below each other, never on each other.
-            label_y += 13
+        while any(abs(label_y - other) < 15 for other in taken):  # Labels stand below each other, never on each other.
+            label_y += 15
         taken.append(label_y)
         label_x = _WIDTH - _RIGHT + 12
         parts += [
@@ -53,7 +54,7 @@ def heat_map(results: Results, columns: Sequence[str] | None = None) -> str:
     """Ways by workloads: the time of each cell, coloured by how many times the best of its column it is."""
     columns = results.columns if columns is None else columns
     ways = [way.name for way in results.ways]
-    width = _NAMES + _CELL_WIDTH * len(columns) + 60
+    width = _NAMES + _CELL_WIDTH * len(columns) + 90
     parts = [_svg(width, _HEAD + _CELL_HEIGHT * len(ways) + 40)]
     for number, column in enumerate(columns):
         x = _NAMES + _CELL_WIDTH * (number + 0.5)
@@ -68,7 +69,9 @@ def heat_map(results: Results, columns: Sequence[str] | None = None) -> str:
         for number, column in enumerate(columns):
             parts.append(_cell(results.cell(way, column), best[column], _NAMES + _CELL_WIDTH * number, y))
     bottom = _HEAD + _CELL_HEIGHT * len(ways) + 24
-    parts.append(_text(_NAMES, bottom, "green: the best of its column; red: ten times as long or more", size=12))
+    parts.append(
+        _text(_NAMES, bottom, "green: the best of its column; yellow: 5 times as long; red: 30 times or more", size=12)
+    )
     return "\n".join([*parts, "</svg>"])
 
 
@@ -88,8 +91,8 @@ def _best(results: Results, column: str) -> float:
 
 
 def _shade(times: float) -> str:
-    """Green over yellow to red on a logarithmic scale from 1 to 10."""
-    place = min(1.0, math.log10(max(1.0, times)))
+    """Green over yellow to red on a logarithmic scale from 1 to 30."""
+    place = min(1.0, math.log(max(1.0, times), _RED))
     stops = ((0x9B, 0xD7, 0xA0), (0xFB, 0xE8, 0x9A), (0xEF, 0x8E, 0x7E))
     low, high, part = (stops[0], stops[1], 2 * place) if place < 0.5 else (stops[1], stops[2], 2 * place - 1)
     return "#" + "".join(f"{round(a + (b - a) * part):02x}" for a, b in zip(low, high, strict=True))
