@@ -36,7 +36,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 
 @pytest.mark.parametrize("name", list(ROWS))
 def test_row_reaches_its_must(name: str, benchmark: Any, context: Context) -> None:
-    benchmark.group = name.split(".")[0]
+    benchmark.group = name.split(".", maxsplit=1)[0]
     try:
         figure = benchmark.pedantic(ROWS[name].measure, args=(context,), rounds=1, iterations=1)
     except Missing as missing:

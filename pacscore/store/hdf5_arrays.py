@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import DamagedError, ProofError, UnsupportedError
+from pacscore.errors import DamagedError, PacscoreError, ProofError, UnsupportedError
 from pacscore.store.array import StoredArray
 from pacscore.store.generation_file import GenerationFile
 from pacscore.store.layout import ArrayLayout
@@ -96,8 +96,9 @@ class Hdf5Arrays:
 class _Chunks:
     """The chunks of one shard, as they are written; safe from several threads."""
 
-    def __init__(self, dataset: Any, layout: ArrayLayout, shard: tuple[int, ...], base: int) -> None:
+    def __init__(self, dataset: Any, layout: ArrayLayout, shard: tuple[int, ...], placed: _Placed, base: int) -> None:
         self._dataset = dataset
+        self._placed = placed
         self._layout = layout
         self._origin = np.array(shard) * layout.shard_shape
         self._base = base
@@ -113,6 +114,7 @@ class _Chunks:
             offset, length = unit.table[row].tolist()
             with self._lock:
                 self._dataset.id.write_direct_chunk(tuple(place), encoded[offset : offset + length])
+                self._placed.check()
                 table[row, 0] = self._base + self._dataset.id.get_chunk_info_by_coord(tuple(place)).byte_offset
         return table
 
@@ -128,7 +130,8 @@ def _created(member: InPlaceMember, layout: ArrayLayout, shard: tuple[int, ...],
     codec = layout.codec
     options = [_BLOSC_FORMAT, 2, layout.item_bytes, layout.chunk_bytes, codec.level]
     options += [_SHUFFLES[codec.shuffle], _COMPRESSORS[codec.name]]
-    with h5py.File(_Placed(member), "w", libver=("v110", "v110"), track_order=False) as file:
+    placed = _Placed(member)
+    with h5py.File(placed, "w", libver=("v110", "v110"), track_order=False) as file:
         dataset = file.create_dataset(
             DATASET,
             shape,
@@ -144,7 +147,8 @@ def _created(member: InPlaceMember, layout: ArrayLayout, shard: tuple[int, ...],
         dataset.attrs["first"] = origin
         dataset.attrs["layout"] = json.dumps(asdict(layout))
         dataset.attrs["pacscore"] = json.dumps(dict(stack.attributes))
-        yield _Chunks(dataset, layout, shard, member.offset)
+        yield _Chunks(dataset, layout, shard, placed, member.offset)
+    placed.check()
 
 
 def open_hdf5_stack(series: SeriesFile, stack: int) -> StoredArray:
@@ -222,7 +226,7 @@ def _opened(file: GenerationFile, offset: int, length: int) -> Iterator[Any]:
         with h5py.File(_Part(file, offset, length), "r") as opened:
             yield opened[DATASET]
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        if isinstance(error, DamagedError):
+        if isinstance(error, PacscoreError):
             raise
         raise DamagedError("An HDF5 file of a generation cannot be read. Run verify.", offset=offset) from error
 
@@ -256,11 +260,16 @@ class _Part(io.RawIOBase):
 
 
 class _Placed(io.RawIOBase):
-    """A member that is written in place as a file, for HDF5 to write."""
+    """A member that is written in place as a file, for HDF5 to write.
+
+    HDF5 that cannot write cannot close either, and uses its file again when it is long gone. So a failure is kept
+    here, nothing more is written, and whoever writes asks ``check``.
+    """
 
     def __init__(self, member: InPlaceMember) -> None:
         super().__init__()
         self._member, self._at = member, 0
+        self._failure: BaseException | None = None
 
     def seekable(self) -> bool:
         return True
@@ -280,22 +289,38 @@ class _Placed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
+        self._try(lambda: self._read_into(view))
+        self._at += len(view)
+        return len(view)
+
+    def _read_into(self, view: memoryview) -> None:
         data = self._member.read(self._at, len(view))
         view[: len(data)] = data
-        self._at += len(data)
-        return len(data)
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        self._member.write(self._at, view)
+        self._try(lambda: self._member.write(self._at, view))
         self._at += len(view)
         return len(view)
 
     def truncate(self, size: int | None = None) -> int:
         # What HDF5 has reserved and not written must be there; what it gives up at the end may stay.
         wanted = self._at if size is None else size
-        self._member.lengthen(wanted)
+        self._try(lambda: self._member.lengthen(wanted))
         return wanted
+
+    def check(self) -> None:
+        """Raise what went wrong, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _try(self, action: Callable[[], None]) -> None:
+        """Do it unless something has failed already; HDF5 hears of no failure."""
+        if self._failure is None:
+            try:
+                action()
+            except BaseException as error:
+                self._failure = error
 
 
 def _import_h5py() -> Any:

@@ -46,7 +46,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     points: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for path in EXAMPLES.glob("*.py"):
         group = ""
-        for line in (path.read_text("utf-8").split('"""') + ["", ""])[1].splitlines():
+        for line in [*path.read_text("utf-8").split('"""'), "", ""][1].splitlines():
             if line.startswith("[project.entry-points."):
                 group = line.split('"')[1]
             elif group and " = " in line:

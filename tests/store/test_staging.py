@@ -133,12 +133,13 @@ class FailingDisk(LocalFileSystem):
 
 
 @pytest.mark.parametrize("error", [StorageFullError("disk full"), DurabilityError("sync failed")])
-def test_a_disk_that_fails_at_any_step_leaves_nothing_behind(tmp_path: Path, error):
+@pytest.mark.parametrize("strategy", ["frames", "hdf5", "jpegls"])
+def test_a_disk_that_fails_at_any_step_leaves_nothing_behind(tmp_path: Path, error, strategy):
     def stage(disk: FailingDisk) -> None:
         maker = Maker()
         maker.add_stack(smooth_words((80, 64, 64)))
         maker.add_encapsulated([[10]])
-        stage_generation([(maker.plan("frames"), maker)], tmp_path / "a.zip", disk, Settings(thread_count=2))
+        stage_generation([(maker.plan(strategy), maker)], tmp_path / "a.zip", disk, Settings(thread_count=2))
 
     counting = FailingDisk(-1, None)
     stage(counting)
