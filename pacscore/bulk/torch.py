@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pacscore.archive.report import Progress, no_progress
 from pacscore.bulk.patches import Foreground, PatchSampler
 from pacscore.bulk.volumes import SelectedVolumes
 from pacscore.errors import InputError
@@ -105,7 +106,7 @@ class PatchDataset:
         How patches are drawn.
     foreground : tuple of float, optional
         The modality values that are foreground, both ends included. What is foreground is counted at the first visit
-        to a volume and kept in the process, some 30 kB each.
+        to a volume and kept in the process, some 30 kB each; ``prepare`` counts it for all workers.
     label : callable, optional
         ``(archive, volume)`` to an array on the volume's grid, cut with it; its voxels that are not 0 are the
         foreground unless ``foreground`` says otherwise.
@@ -171,6 +172,14 @@ class PatchDataset:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return (self[index] for index in range(len(self)))
+
+    def prepare(self, progress: Progress | None = None) -> None:
+        """Count the foreground of every volume now, so that no worker needs to: reads each volume once."""
+        for number in range(len(self)) if self._sampler.foreground_share > 0 else ():
+            volume = self._volumes[number]
+            label = None if self._label is None else self._label(self._volumes.archive(), volume)
+            self._foreground_of(number, volume, label)
+            (progress or no_progress)("counting foreground", number + 1, len(self))
 
     def _foreground_of(self, number: int, volume: Volume, label: NDArray[Any] | None) -> Foreground | None:
         if self._sampler.foreground_share == 0:
