@@ -22,6 +22,7 @@ from pacscore.imaging import (
     arrays,
     choosing,
     curved_planes,
+    dask_arrays,
     enhancement,
     projection,
     regridding,
@@ -333,6 +334,7 @@ class Volume:
     rectified = regridding.rectified
     pyramid = regridding.pyramid
     enhance = enhancement.enhance
+    dask = dask_arrays.dask_array
 
     def with_array(self, array: NDArray[Any], *, derivation: str, presentation: Presentation | None = None) -> Volume:
         """A derived volume: other values at the same places.
