@@ -262,7 +262,11 @@ def open_selected(archive: Archive, item: SelectedSeries) -> Series:
     """
     session = archive._session
     session.check_open()
-    stored = session.catalog.series_by_key(session.layout.series_key(item.study_instance_uid, item.series_instance_uid))
+    key = session.layout.series_key(item.study_instance_uid, item.series_instance_uid)
+    stored = session.catalog.series_by_key(key)
+    if stored is None or stored.generation != item.generation:  # Or a catalog of this session's own is behind.
+        session.refresh()
+        stored = session.catalog.series_by_key(key)
     if stored is None:
         raise NotFoundError(
             f"series {item.series_instance_uid} is not in the archive any more: select anew.",

@@ -23,6 +23,7 @@ from pacscore.imaging import (
     choosing,
     convert,
     curved_planes,
+    dask_arrays,
     enhancement,
     projection,
     regridding,
@@ -334,6 +335,7 @@ class Volume:
     rectified = regridding.rectified
     pyramid = regridding.pyramid
     enhance = enhancement.enhance
+    dask = dask_arrays.dask_array
     to_nifti = convert.to_nifti
     to_nibabel = convert.to_nibabel
     to_nrrd = convert.to_nrrd
