@@ -2,7 +2,8 @@
 
 W1  A worker is a fresh interpreter that runs nothing of the caller's script, so scripts need no guard for it.
 W2  An item over its time is killed with its worker, which is replaced; so is a worker that dies by itself.
-W3  A worker ends at once when its parent does, however that ends: it never writes into a folder that the next run uses.
+W3  Kernels and the libraries below NumPy run on one thread in a worker: the workers together use the CPUs.
+W4  A worker ends at once when its parent does, however that ends: it never writes into a folder that the next run uses.
 """
 
 from __future__ import annotations
@@ -25,7 +26,12 @@ from pacscore.bulk.outcomes import Kind, Outcome, Status
 from pacscore.bulk.performing import Job, Task, timed_out
 from pacscore.errors import InputError, OperatorError
 
-_START = "import sys; sys.path[:] = {path!r}; from pacscore.bulk.worker import main; main({talk}, {life}, {trace!r})"
+# Libraries that NumPy multiplies with take their number of threads from here when they are loaded.
+_THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_START = (
+    "import os, sys; [os.putenv(name, '1') for name in {names!r}]; sys.path[:] = {path!r}; "
+    "from pacscore.bulk.worker import main; main({talk}, {life}, {trace!r})"
+)
 _GRACE_SECONDS = 0.2  # After the time is over: the worker writes down first where it stands.
 _STILLBORN_MAX = 3
 _CLOSE_SECONDS = 5.0
@@ -108,7 +114,7 @@ class ProcessExecutor:
         ours, theirs = multiprocessing.Pipe()
         life_read, life_write = os.pipe()
         trace = Path(self._folder.name, os.urandom(8).hex())
-        code = _START.format(path=sys.path, talk=theirs.fileno(), life=life_read, trace=str(trace))
+        code = _START.format(names=_THREAD_NAMES, path=sys.path, talk=theirs.fileno(), life=life_read, trace=str(trace))
         try:
             process = subprocess.Popen(
                 [sys.executable, "-c", code],

@@ -175,7 +175,8 @@ class LazyNumbers:
         chosen = select(key, self.shape)
         if 0 in chosen.shape:
             return np.empty(chosen.shape, self.dtype)
-        return np.ascontiguousarray(self.outgoing.read(chosen.box)[chosen.inside])
+        found = self.outgoing.read(chosen.box)[chosen.inside]
+        return np.ascontiguousarray(found) if isinstance(found, np.ndarray) else found
 
 
 def stored_numbers(volume: Volume) -> Outgoing:

@@ -100,6 +100,8 @@ def test_kernels_run_serially_inside_items(selection: Selection) -> None:
     for executor in EXECUTORS:
         (result,) = bulk.map(selection[:1], functions.numbers, executor=executor, workers=1)
         assert result.value["serial"]
+    (result,) = bulk.map(selection[:1], functions.blas_threads, executor="processes", workers=1, take="item")
+    assert result.value == "1"
 
 
 @pytest.mark.parametrize("ordered", [False, True])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ import functions_mapped as functions
 import numpy as np
 import pytest
 import zarr
+from killed_runs import child_of, kill_and_resume
 from PIL import Image
 
 import pacscore
 from pacscore import Selection, bulk
 from pacscore.bulk.record import LOG, Record, read_record
 from pacscore.errors import DamagedError, InputError, RetryError
-
-HERE = Path(__file__).resolve().parent
 
 
 def test_values_become_a_table_and_are_not_computed_again(selection: Selection, tmp_path: Path) -> None:
@@ -162,85 +160,32 @@ def test_a_torn_last_line_is_dropped_at_every_length_and_damage_before_it_is_tol
             read_record(run)
 
 
-CHILD = """
-import sys
-sys.path[:0] = [{tests!r}]
-import functions_mapped
-from pacscore import Selection, bulk
-run = bulk.map(Selection.load({selection!r}), functions_mapped.noted, take="item", run={run!r}, workers=2,
-               executor={executor!r}, parameters={{"folder": {notes!r}, "seconds": {seconds}}})
-for result in run:
-    print(result.index, flush=True)
-print(run.report().resumed, "resumed", flush=True)
-"""
-
-
-def kill_and_resume(
-    selection: Selection, folder: Path, *, kills: int, seed: int, seconds: float, executor: str = "threads"
-) -> None:
-    """Kill a run so many times, let it end, and compare it with one that nothing disturbed."""
-    notes = folder / "notes"
-    notes.mkdir(parents=True)
-    selection.save(folder / "selection.json")
-    code = CHILD.format(
-        tests=str(HERE), selection=str(folder / "selection.json"), run=str(folder / "run"), notes=str(notes),
-        seconds=seconds, executor=executor,
-    )  # fmt: skip
-    dice = np.random.default_rng(seed)
-    for turn in range(kills):
-        done = len(read_record(folder / "run").outcomes) if turn else 0
-        target = int(dice.integers(1, max(2, 2 * (len(selection) - done) // (kills - turn + 1))))
-        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        for count, _ in enumerate(child.stdout, 1):
-            if count == done + target:
-                child.kill()
-                break
-        child.wait()
-        child.stdout.close()
-        assert child.returncode == -signal.SIGKILL
-    last = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert last.stdout.count("\n") == len(selection) + 1
-    undisturbed = folder / "undisturbed"
-    parameters = {"folder": str(notes), "seconds": seconds}
-    recorded = read_record(folder / "run")
-    lines = [line for line in (folder / "run" / LOG).read_text().splitlines() if '"index"' in line]
-    assert len(lines) == len(recorded.outcomes) == len(selection), "each item is recorded exactly once"
-    calls = [path.stat().st_size for path in notes.iterdir()]
-    assert len(calls) == len(selection)
-    assert sum(calls) - len(selection) <= 4 * kills, "only what was under way at a kill is begun again"
-    bulk.map(selection, functions.noted, take="item", run=undisturbed, parameters=parameters).report()
-    assert (undisturbed / "values.parquet").read_bytes() == (folder / "run" / "values.parquet").read_bytes()
-
-
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 def test_a_run_that_is_killed_goes_on_and_computes_no_finished_item_twice(
     of_items: Callable[[int], Selection], tmp_path: Path, executor: str
 ) -> None:
-    kill_and_resume(of_items(40), tmp_path, kills=2, seed=11, seconds=0.002, executor=executor)
+    found = kill_and_resume(of_items(40), tmp_path, kills=2, seed=11, seconds=0.002, executor=executor)
+    assert found.not_once == 0
+    assert found.identical
+    assert sum(found.calls) - 40 <= 2 * 4, "only what was under way at a kill is begun again"
 
 
 @pytest.mark.slow
 def test_a_thousand_items_killed_ten_times(of_items: Callable[[int], Selection], tmp_path: Path) -> None:
     for seed in range(3):
-        kill_and_resume(of_items(1000), tmp_path / str(seed), kills=10, seed=seed, seconds=0.002)
+        found = kill_and_resume(of_items(1000), tmp_path / str(seed), kills=10, seed=seed, seconds=0.002)
+        assert found.not_once == 0
+        assert found.identical
+        assert sum(found.calls) - 1000 <= 10 * 4
 
 
 def test_an_interrupted_run_leaves_a_folder_to_go_on_with(of_items: Callable[[int], Selection], tmp_path: Path) -> None:
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    selection = of_items(400)
-    selection.save(tmp_path / "selection.json")
-    code = CHILD.format(
-        tests=str(HERE), selection=str(tmp_path / "selection.json"), run=str(tmp_path / "run"), notes=str(notes),
-        seconds=0.01, executor="processes",
-    )  # fmt: skip
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    assert child.stdout.readline()
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    command = child_of(of_items(400), tmp_path, seconds=0.01, executor="processes")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
-    assert "Error" not in errors.replace("KeyboardInterrupt", "")
-    recorded = read_record(tmp_path / "run")
-    assert 0 < len(recorded.outcomes) < 400
+    assert "Error" not in errors
+    assert 0 < len(read_record(tmp_path / "run").outcomes) < 400

@@ -410,6 +410,8 @@ def test_xarray_and_nibabel_read_only_what_is_asked(tmp_path: Path) -> None:
     np.testing.assert_allclose(lazy.sel(column=1.4).x, -50.25 + 1.4)
     assert lazy.attrs["verdict"] == "regular"
     np.testing.assert_array_equal(lazy.isel(column=[3, 1]).values, array[:, :, [3, 1]])
+    assert float(lazy.isel(slice=1, row=2, column=3)) == array[1, 2, 3]
+    assert image.dataobj[3, 2, 1] == array[1, 2, 3]
 
 
 def test_an_export_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
