@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import sys
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 import pacscore
 from pacscore.bulk.patches import Foreground, PatchSampler
-from pacscore.bulk.torch import EpochSampler, PatchDataset
+from pacscore.bulk.torch import EpochSampler, PatchDataset, VolumeDataset, join_patches
 from pacscore.bulk.volumes import SelectedVolumes
 from pacscore.errors import GeometryError, InputError, UnsupportedError
 from pacscore.geometry import Axis
@@ -233,6 +234,51 @@ def test_without_torch_the_data_set_names_its_extra(
         dataset[0]
     with pytest.raises(InputError, match="foreground"):
         PatchDataset(selection, PatchSampler((4, 32, 32), foreground_share=0.3))
+
+
+@pytest.fixture
+def tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What of torch the data sets use, on arrays: the tests need no torch, and DataLoaders are tried by hand."""
+    data = types.SimpleNamespace(get_worker_info=object)
+    stand_in = types.ModuleType("torch")
+    stand_in.from_numpy, stand_in.cat, stand_in.utils = np.asarray, np.concatenate, types.SimpleNamespace(data=data)
+    monkeypatch.setitem(sys.modules, "torch", stand_in)
+
+
+def bright(archive: pacscore.Archive, volume: Volume) -> NDArray[Any]:
+    """A label of a test: where values are high."""
+    values = volume.modality()
+    return (values > np.percentile(values, 99)).astype(np.uint8)
+
+
+@pytest.mark.usefixtures("tensors")
+def test_data_sets_give_visits_of_epochs_and_batches_of_patches(selection: pacscore.Selection) -> None:
+    sampler = PatchSampler((4, 32, 32), count=3, seed=5, foreground_share=1.0)
+    dataset = PatchDataset(selection, sampler, label=bright)
+    assert len(list(dataset)) == 3
+    dataset.prepare()
+    volumes = SelectedVolumes(selection)
+    for index in (1, 4):  # The second volume, in the first and the second epoch.
+        item = dataset[index]
+        label = bright(volumes.archive(), volumes[1])
+        expected = sampler.read(
+            volumes[1], epoch=index // 3, index=1, foreground=Foreground.of_mask(label), label=label
+        )
+        np.testing.assert_array_equal(item["image"][:, 0], expected.values)
+        np.testing.assert_array_equal(item["label"][:, 0], expected.labels)
+        np.testing.assert_array_equal(item["index_to_lps"], expected.index_to_lps)
+        assert (item["label"][:, 0, 2, 16, 16] == 1).any()
+    batch = join_patches([dataset[0], dataset[1]])
+    assert batch["image"].shape == (6, 1, 4, 32, 32)
+    uids = [item.series_instance_uid for item in selection]
+    assert batch["series_instance_uid"] == [uids[0]] * 3 + [uids[1]] * 3
+    whole = VolumeDataset(selection, lambda volume: volume.with_array(volume.modality() + 1, derivation="more"))
+    for index in (0, 3):
+        np.testing.assert_array_equal(whole[index]["image"][0], volumes[0].modality() + 1)
+        np.testing.assert_array_equal(whole[index]["index_to_lps"], volumes[0].index_to_lps)
+    assert whole._volumes.archive()._session.settings.threads() == 1  # A worker decodes with one thread.
+    with pytest.raises(IndexError):
+        dataset[-1]
 
 
 def test_epochs_follow_each_other_in_orders_of_their_own() -> None:
