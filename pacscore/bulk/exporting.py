@@ -4,6 +4,7 @@ E1  A series that cannot be exported is an entry with its reason; the others go 
 E2  What a finished entry of the manifest says is proven again before it is skipped: the file has the SHA-256 it had.
 E3  Names are those of ``naming``: no text from a header forms a path.
 E4  A file appears when it is complete, and its entry after it: an interrupted export is simply run again.
+E5  One export at a time works in a folder; what an interrupted one left unfinished goes when the next begins.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +24,14 @@ from pacscore.archive.selection import SelectedSeries, Selection, open_selected
 from pacscore.bulk.manifest import MANIFEST, Exported, digest_of, read_manifest, write_manifest
 from pacscore.bulk.naming import check_layout, file_stem
 from pacscore.errors import InputError, PacscoreError, StorageError
-from pacscore.imaging.outgoing import appearing
+from pacscore.filesystem import PENDING_PREFIX
+from pacscore.imaging.outgoing import appearing, remove
+from pacscore.locks import hold_lock
 from pacscore.parallel import map_ordered
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
+    from pacscore.archive.instance import Instance
     from pacscore.archive.series import Series
     from pacscore.imaging import Volume
     from pacscore.imaging.pipeline import Pipeline
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 ENDINGS = {"nifti": (".nii", ".nii.gz"), "nrrd": (".nrrd", ".nrrd"), "hdf5": (".h5", ".h5"),
            "zarr": (".ome.zarr", ".ome.zarr"), "dicom": (".dcm", ".dcm")}  # fmt: skip
 """Of a file that is not compressed, and of one that is."""
+LOCK = ".export.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class _Form:
     @property
     def made_by(self) -> str:
         steps = "" if self.pipeline is None else json.dumps([step.as_dict() for step in self.pipeline.steps])
-        return f"{self.format}{self.ending} {steps}".strip()
+        return f"{self.format}{self.ending}{' compressed' if self.compress else ''} {steps}".strip()
 
 
 def export(
@@ -92,7 +97,8 @@ def export(
     out : Path or str
         A folder; made if need be, its parent exists.
     format : str
-        ``nifti``, ``nrrd``, ``hdf5``, ``zarr`` (OME-Zarr) or ``dicom`` (the originals, byte for byte).
+        ``nifti``, ``nrrd``, ``hdf5``, ``zarr`` (OME-Zarr) or ``dicom`` (the originals, byte for byte, in their current
+        versions).
     layout : str
         ``flat``, ``bids-like``, or a template such as ``{PatientID}/{StudyDate}/{Modality}``. Values are made safe, and
         every name ends in the archive's key of the series.
@@ -116,6 +122,8 @@ def export(
         There is no such format or layout; or originals were asked for through a pipeline.
     StorageError
         The folder or the manifest cannot be written.
+    RetryError
+        Another export is at work in the folder.
     """
     form = _Form(Path(out), _known(format), layout, compress, pipeline)
     check_layout(layout)
@@ -137,17 +145,34 @@ def _export(archive: Archive, selection: Selection, form: _Form, progress: Progr
     start, out = time.perf_counter(), form.out
     try:
         out.mkdir(exist_ok=True)
-        found = read_manifest(out)
-        write_manifest(out, ())  # Without a torn last line, behind which nothing could be appended.
-        form = replace(form, before={entry.file: entry for entry in found if entry.file and entry.status != "failed"})
-        manifest = (out / MANIFEST).open("a", encoding="utf-8")
+        with hold_lock(out / LOCK, wait_seconds=0):
+            _clear(out)
+            found = read_manifest(out)
+            write_manifest(out, ())  # Without a torn last line, behind which nothing could be appended.
+            known = {entry.file: entry for entry in found if entry.file and entry.status != "failed"}
+            entries = _export_all(archive, selection, replace(form, before=known), progress)
+            write_manifest(out, entries)
     except OSError as error:
-        raise StorageError(f"The folder cannot be written: {error.strerror}.", path=str(out)) from error
+        if isinstance(error, PacscoreError):
+            raise
+        raise StorageError(f"The export cannot be written: {error.strerror}.", path=str(out)) from error
+    return VolumesReport(
+        sum(entry.status == "written" for entry in entries),
+        sum(entry.status == "kept" for entry in entries),
+        tuple(entry for entry in entries if entry.status == "failed"),
+        sum(entry.bytes for entry in entries if entry.status == "written"),
+        time.perf_counter() - start,
+        tuple(entries),
+    )
+
+
+def _export_all(archive: Archive, selection: Selection, form: _Form, progress: Progress) -> list[Exported]:
+    """Every series, each entry noted as soon as its file is there."""
     turn = threading.Lock()
     entries: list[Exported] = []
     # Many series side by side, each by one thread; the slabs of a single one by all.
     threads = 1 if len(selection) == 1 else archive._session.settings.threads()
-    with manifest:
+    with (form.out / MANIFEST).open("a", encoding="utf-8") as manifest:
 
         def work(item: SelectedSeries) -> list[Exported]:
             made = []
@@ -161,15 +186,13 @@ def _export(archive: Archive, selection: Selection, form: _Form, progress: Progr
         for number, made in enumerate(map_ordered(work, selection.items, threads=threads), 1):
             entries += made
             progress("exporting", number, len(selection))
-    write_manifest(out, entries)
-    return VolumesReport(
-        sum(entry.status == "written" for entry in entries),
-        sum(entry.status == "kept" for entry in entries),
-        tuple(entry for entry in entries if entry.status == "failed"),
-        sum(entry.bytes for entry in entries if entry.status == "written"),
-        time.perf_counter() - start,
-        tuple(entries),
-    )
+    return entries
+
+
+def _clear(out: Path) -> None:
+    """Remove what an interrupted export left unfinished (E5)."""
+    for path in sorted(out.rglob(f"{PENDING_PREFIX}*")):
+        remove(path)
 
 
 def _series_entries(archive: Archive, item: SelectedSeries, form: _Form) -> Iterator[Exported]:
@@ -177,11 +200,12 @@ def _series_entries(archive: Archive, item: SelectedSeries, form: _Form) -> Iter
     try:
         series = open_selected(archive, item)
         stacks = len(series.stacks)
+        instances = series.instances if form.format == "dicom" else ()
     except (PacscoreError, OSError, MemoryError) as error:
         yield _failed(item, form, error)
         return
     if form.format == "dicom":
-        yield from _originals(series, item, form)
+        yield from _originals(series, instances, item, form)
         return
     if not stacks:
         yield Exported("", "failed", *_names(item), form.made_by, reason="There is no pixel data in this series.")
@@ -203,10 +227,8 @@ def _stack_entry(series: Series, item: SelectedSeries, form: _Form, *, stem: str
     if form.pipeline is not None:
         volume = form.pipeline.apply(volume)
     path.parent.mkdir(parents=True, exist_ok=True)
-    if form.format == "zarr" and path.exists():
-        from shutil import rmtree
-
-        rmtree(path)  # Made otherwise, or torn: its entry did not prove it.
+    if form.format == "zarr":  # A folder is not replaced; what is there is not proven, or made otherwise.
+        remove(path)
     _write(volume, path, form, series)
     digest, size = digest_of(path)
     geometry = volume.geometry
@@ -232,10 +254,10 @@ def _write(volume: Volume, path: Path, form: _Form, series: Series) -> None:
         volume.to_ome_zarr(path)
 
 
-def _originals(series: Series, item: SelectedSeries, form: _Form) -> Iterator[Exported]:
+def _originals(series: Series, instances: Sequence[Instance], item: SelectedSeries, form: _Form) -> Iterator[Exported]:
     """The objects of a series, byte for byte, in a folder of its own."""
     stem = _stem(series, form, 0, 1)
-    for instance in series.instances:
+    for instance in instances:
         file = f"{stem}/{instance.ordinal + 1:06d}.dcm"
         path = form.out / file
         try:

@@ -333,11 +333,17 @@ def appearing(path: Path) -> Iterator[Path]:
         yield pending
         os.replace(pending, path)
     except BaseException:  # Ctrl-C, too.
-        if pending.is_dir():
-            rmtree(pending, ignore_errors=True)
         with suppress(OSError):
-            pending.unlink()
+            remove(pending)
         raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_all(descriptor: int, data: NDArray[Any] | bytes, offset: int) -> None:

@@ -22,10 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pacscore
-from pacscore.bulk.exporting import export
+from pacscore.bulk.exporting import LOCK, export
 from pacscore.bulk.manifest import MANIFEST, TABLE, digest_of, read_manifest
 from pacscore.bulk.naming import check_layout, file_stem, label
-from pacscore.errors import InputError
+from pacscore.errors import InputError, RetryError
+from pacscore.locks import hold_lock
 
 SERIES = (
     "sts003-ct",
@@ -45,7 +46,8 @@ def archive(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pa
 
 
 def _files(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return files - {LOCK}
 
 
 def test_every_stack_is_a_file_with_its_origin_and_what_cannot_be_said_is_an_entry(
@@ -200,10 +202,39 @@ def test_a_killed_export_is_finished_by_the_next(archive: pacscore.Archive, tmp_
     assert report["written"] + report["kept"] == 7
     assert report["kept"] >= 1
     named = {entry.file for entry in read_manifest(tmp_path / "out")}
-    left = {name for name in _files(tmp_path / "out") if not Path(name).name.startswith(".pending-")}
-    assert left == named | {MANIFEST, TABLE}
+    assert _files(tmp_path / "out") == named | {MANIFEST, TABLE}  # What was begun is finished or gone.
     for entry in read_manifest(tmp_path / "out"):
         assert digest_of(tmp_path / "out" / entry.file) == (entry.sha256, entry.bytes)
+
+
+def test_a_damaged_series_is_an_entry_and_the_others_go_out(data: Path, tmp_path: Path) -> None:
+    with pacscore.create(tmp_path / "archive") as archive:
+        archive.ingest(data / "series" / "sts003-ct", data / "series" / "sts003-mr-t1")
+        (row,) = archive.find("series", Modality="CT")
+        file = tmp_path / "archive" / archive.series(row["SeriesInstanceUID"]).generation.partition("#")[0]
+    stored = bytearray(file.read_bytes())
+    middle = len(stored) // 2
+    stored[middle : middle + 64] = bytes(byte ^ 255 for byte in stored[middle : middle + 64])
+    file.chmod(0o644)
+    file.write_bytes(stored)
+    with pacscore.open(tmp_path / "archive", read_only=True) as archive:
+        report = export(archive.select(), tmp_path / "out", archive=archive)
+    (failed,) = report.failed
+    assert failed.series_instance_uid == row["SeriesInstanceUID"]
+    assert "damaged" in failed.reason
+    assert report.written == 1
+    assert len(_files(tmp_path / "out")) == 3
+
+
+def test_two_exports_into_one_folder_do_not_meet_and_leftovers_go(archive: pacscore.Archive, tmp_path: Path) -> None:
+    selection = archive.select(Modality="PT")
+    export(selection, tmp_path, archive=archive, format="zarr")
+    (tmp_path / ".pending-ab.ome.zarr").mkdir()
+    (tmp_path / ".pending-ab.ome.zarr" / "zarr.json").write_text("{}")
+    with hold_lock(tmp_path / LOCK), pytest.raises(RetryError):
+        export(selection, tmp_path, archive=archive, format="zarr")
+    assert export(selection, tmp_path, archive=archive, format="zarr").kept == 1
+    assert not list(tmp_path.glob(".pending-*"))
 
 
 def test_the_command_exports_both_ways(archive: pacscore.Archive, tmp_path: Path) -> None:
