@@ -260,11 +260,13 @@ def _drawn(name: str, content: str = "", **attributes: str | float) -> str:
 
 
 def _number(value: float) -> str:
-    """Three digits that matter; thousands as k, M, G."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
+    """Three or four digits that matter; from ten thousand on as k, M, G."""
+    if not math.isfinite(value):
+        return "–"
+    for least, size, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= least:
             return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}" if math.isfinite(value) else "–"
+    return f"{value:.4g}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _bytes_text(count: float) -> str:
