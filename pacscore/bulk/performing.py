@@ -106,7 +106,10 @@ def perform(job: Job, task: Task) -> Outcome:
             value = function(taken, **job.parameters)
             kind = Kind.VALUE
             if job.keep is not None:
-                about = asdict(replace(job.provenance, generation=generation)) | asdict(task.item)
+                about = asdict(replace(job.provenance, generation=generation)) | {
+                    "study_instance_uid": task.item.study_instance_uid,
+                    "series_instance_uid": task.item.series_instance_uid,
+                }
                 kind, value = keep_result(job.keep, task.index, value, about)
     except BaseException as error:  # A function of the user's may raise anything, and ends its item alone (P2).
         seconds = time.perf_counter() - started

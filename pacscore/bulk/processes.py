@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,6 @@ _START = (
 )
 _GRACE_SECONDS = 0.2  # After the time is over: the worker writes down first where it stands.
 _STILLBORN_MAX = 3
-_CLOSE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
@@ -59,6 +59,14 @@ class _Worker:
             self.life = -1
 
 
+def _end_all(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.end()
+    workers.clear()
+
+
 class ProcessExecutor:
     """Worker processes, one item each at a time."""
 
@@ -70,6 +78,8 @@ class ProcessExecutor:
         self._stillborn = 0
         self._folder = tempfile.TemporaryDirectory(prefix="pacscore-map-")
         self._workers: list[_Worker] = []
+        # At the end of a program that left its run half taken, before the folder goes that workers write to.
+        weakref.finalize(self, _end_all, self._workers)
         try:
             for _ in range(workers):
                 self._workers.append(self._start())
@@ -102,11 +112,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Kill all workers."""
-        for worker in self._workers:
-            worker.process.kill()
-        for worker in self._workers:
-            worker.end()
-        self._workers.clear()
+        _end_all(self._workers)
         self._waiting.clear()
         self._folder.cleanup()
 

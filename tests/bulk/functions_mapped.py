@@ -82,11 +82,11 @@ def noted(item: Any, folder: str, seconds: float) -> int:
     return number * number
 
 
-def blas_threads(_item: Any) -> str:
-    """What a library that is loaded in this process is told."""
+def threads_told(_volume: Any) -> dict[str, Any]:
+    """Whether kernels run serially here, and what a library below NumPy that is loaded in this process is told."""
     get = ctypes.CDLL(None).getenv
     get.restype = ctypes.c_char_p
-    return (get(b"OMP_NUM_THREADS") or b"").decode()
+    return {"serial": is_worker(), "blas": (get(b"OMP_NUM_THREADS") or b"").decode()}
 
 
 def unpicklable(_item: Any) -> Any:
