@@ -93,5 +93,16 @@ def unpicklable(_item: Any) -> Any:
     return threading.Lock()
 
 
+class OnlyThere:
+    """A value that can leave a process and cannot be made again in another."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (int, ("no number",))
+
+
+def only_there(_item: Any) -> Any:
+    return OnlyThere()
+
+
 def crash(_item: Any) -> None:
     ctypes.string_at(0)

@@ -74,9 +74,10 @@ def test_an_item_that_fails_hangs_or_crashes_is_an_entry_and_the_others_are_done
 
 
 def test_a_result_that_cannot_leave_its_process_fails_alone(of_items: Callable[[int], Selection]) -> None:
-    report = bulk.map(of_items(2), functions.unpicklable, executor="processes", workers=1, take="item").report()
-    assert report.failed == 2
-    assert "cannot leave its process" in report.failures[0].error
+    for function, said in ((functions.unpicklable, "cannot leave its process"), (functions.only_there, "loaded here")):
+        report = bulk.map(of_items(2), function, executor="processes", workers=1, take="item").report()
+        assert report.failed == 2
+        assert said in report.failures[0].error
 
 
 def test_a_function_that_workers_cannot_load_is_told_at_once(of_items: Callable[[int], Selection]) -> None:
