@@ -24,6 +24,10 @@ def numbers(volume: Any) -> dict[str, Any]:
     return {"low": int(stored.min()), "high": np.int32(stored.max()), "shape": stored.shape, "serial": is_worker()}
 
 
+def slice_count(volume: Any) -> int:
+    return len(volume.array())
+
+
 def fail_on_pet(volume: Any) -> str:
     if volume.presentation.modality == "PT":
         raise ValueError("no dose here")
