@@ -6,7 +6,7 @@ waits in the journal is stacked on the fly from the received objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -90,6 +90,11 @@ class Series:
     def generation(self) -> str:
         """Where the sealed part lies, relative to the archive; "" when nothing is sealed yet."""
         return self._stored.generation or ""
+
+    @property
+    def state(self) -> str:
+        """``journal``, ``sealed``, or ``both``: late instances wait."""
+        return self._stored.state
 
     @property
     def verdict(self) -> str:
@@ -200,10 +205,19 @@ class Series:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """Every object, versions that are not current included."""
-        if self._stored.state == "sealed":
+        if self._stored.state != "sealed":
+            candidates: Iterable[Candidate] = self._waiting[1]
+        else:
             count = self._opened.manifest.object_count
-            return tuple(Member(number, SealedSource(self._opened, number).candidate()) for number in range(count))
-        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(self._waiting[1]))
+            candidates = (SealedSource(self._opened, ordinal).candidate() for ordinal in range(count))
+        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(candidates))
+
+    @property
+    def _sop_instance_uids(self) -> Sequence[str]:
+        """Of each object; of a sealed series without making thousands of members for a volume that reads one plane."""
+        if self._stored.state == "sealed":
+            return self._opened.manifest.sop_instance_uids
+        return [each.sop_instance_uid for each in self.members]
 
     @cached_property
     def frames(self) -> FrameReader:
@@ -219,21 +233,14 @@ class Series:
 
     @cached_property
     def _record(self) -> SeriesRecord:
-        """All that a volume needs; the manifest has it without a look at single objects."""
         if self._stored.state == "sealed":
             manifest = self._opened.manifest
             return with_counts(SeriesRecord.from_dict(manifest.catalog), manifest.altered)
         return self._waiting[0]
 
     @cached_property
-    def _sop_instance_uids(self) -> Sequence[str]:
-        if self._stored.state == "sealed":
-            return self._opened.manifest.sop_instance_uids
-        return [each.sop_instance_uid for each in self.members]
-
-    @cached_property
     def _waiting(self) -> tuple[SeriesRecord, list[Candidate]]:
-        """Of a series with objects in the journal: stacked on the fly."""
+        """The series as it would be sealed now, and its objects in the journal and in the generation they add to."""
         gathered = gather(self._session, self._stored.key, ())
         if not gathered.members:  # All it has are records that cannot be read.
             return SeriesRecord.of((), (), varying=()), []

@@ -233,4 +233,5 @@ def _open(job: Job, item: SelectedSeries) -> tuple[Any, str]:
         return item, item.generation
     archive = opened_archive(job.archive, job.archive_id, job.settings)
     series = open_selected(archive, item)
-    return (series if job.take == "series" else chosen_volume(series, job.stack)), series.generation
+    generation = series.generation if series.state == "sealed" else ""  # What waits is in no generation.
+    return (series if job.take == "series" else chosen_volume(series, job.stack)), generation
