@@ -23,6 +23,7 @@ from timing import alternate, seconds_of, spread
 
 import pacscore
 from pacscore import bulk
+from pacscore.parallel import serially
 
 ROOT = Path(__file__).resolve().parents[1]
 _WORKERS = 2
@@ -130,6 +131,30 @@ def overhead_dask(context: Context) -> Measured:
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         return _overhead(context, client, run=False)
+
+
+@row("bulk.oversubscription", must=0.9, aim=1.0, peers=("dask",))
+def oversubscription(context: Context) -> Measured:
+    """Filtering a cohort with kernels on one thread in each of two tasks, against the pool inside both of them."""
+    import dask
+
+    made = cohort(context)
+    volumes = [series.volume() for series in made.selection.series(made.archive)][: 12 if context.quick else 48]
+
+    def inside(volume: Any) -> float:
+        return float(volume.enhance("median", size=3).array().mean())
+
+    def alone(volume: Any) -> float:
+        with serially():
+            return inside(volume)
+
+    def run(function: Callable[[Any], float]) -> Any:
+        return dask.compute([dask.delayed(function)(volume) for volume in volumes], num_workers=_WORKERS)
+
+    assert run(alone) == run(inside)
+    timed = alternate({"one thread": lambda: run(alone), "pool": lambda: run(inside)}, rounds=3 if context.quick else 9)
+    times = ", ".join(f"{name} {timed.median(name):.2f} s" for name in timed.seconds)
+    return Measured(*timed.ratio("pool", "one thread"), times, timed.rounds)
 
 
 @row("bulk.dask-sum", must=1.4, aim=1.1, higher=False, peers=("dask",))

@@ -99,7 +99,8 @@ class Selection:
             generation = heads.get(session.layout.series_key(study, series), "")
             items.append(SelectedSeries(study, series, str(row.get("PatientID") or ""), generation))
         root = str(session.layout.root.resolve())
-        return cls(root, session.layout.archive_id, level, tuple(sorted(match.items())), tuple(items))
+        query = tuple(sorted((key, _plain(value)) for key, value in match.items()))
+        return cls(root, session.layout.archive_id, level, query, tuple(items))
 
     def __len__(self) -> int:
         return len(self.items)

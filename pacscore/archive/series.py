@@ -92,6 +92,11 @@ class Series:
         return self._stored.generation or ""
 
     @property
+    def state(self) -> str:
+        """``journal``, ``sealed``, or ``both``: late instances wait."""
+        return self._stored.state
+
+    @property
     def verdict(self) -> str:
         """The geometry verdict of the series."""
         return self._record.verdict

@@ -20,7 +20,7 @@ from pacscore.errors import LimitError, UnreachableError, UnsupportedError
 if TYPE_CHECKING:
     import distributed
 
-_TASK_SECONDS = 0.1
+_TASK_SECONDS = 0.1  # For as long as a task takes, a worker is not asked anew.
 _GROUP_MAX = 64
 _COUNT_SECONDS = 5.0
 
@@ -105,12 +105,15 @@ class DaskExecutor:
 
     def _settle(self, future: Any) -> list[Outcome]:
         tasks = self._groups.pop(future, [])
-        if future.status == "finished":
+        if future.status not in {"finished", "error"}:
+            raise UnreachableError("The Dask cluster has lost this run's tasks. Start it again, then resume the run.")
+        try:
             found: list[Outcome] = future.result()
             return found
-        if future.status != "error":
-            raise UnreachableError("The Dask cluster has lost this run's tasks. Start it again, then resume the run.")
-        error = future.exception()
+        except BaseException as failed:  # Of the cluster, or in loading a result: unpickling runs code of its class.
+            error = failed
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         if isinstance(error, LimitError):
             raise error
         if len(tasks) > 1:  # One of them has ended the worker, or its result could not travel.

@@ -7,6 +7,7 @@ and an item that is computed again after a kill replaces what was left of it.
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
@@ -38,7 +39,7 @@ def keep_result(keep: Keep, index: int, value: Any, about: Mapping[str, Any]) ->
     Parameters
     ----------
     about
-        Provenance, written beside arrays.
+        Provenance and UIDs, written into arrays and pictures; no identity of the patient.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def keep_result(keep: Keep, index: int, value: Any, about: Mapping[str, Any]) ->
         return Kind.ARRAY, _write_array(keep, index, value, about, None)
     picture = value.picture() if isinstance(value, Image) else value
     if hasattr(picture, "save") and hasattr(picture, "getbands"):  # A Pillow picture.
-        return Kind.PICTURE, _write_picture(keep, index, picture)
+        return Kind.PICTURE, _write_picture(keep, index, picture, about)
     return Kind.VALUE, plain(value)
 
 
@@ -138,8 +139,11 @@ def _write_array(
     return name
 
 
-def _write_picture(keep: Keep, index: int, picture: Any) -> str:
-    buffer, name = io.BytesIO(), f"{RESULTS}/{index:06d}.png"
-    picture.save(buffer, "PNG")
+def _write_picture(keep: Keep, index: int, picture: Any, about: Mapping[str, Any]) -> str:
+    from PIL.PngImagePlugin import PngInfo
+
+    buffer, name, said = io.BytesIO(), f"{RESULTS}/{index:06d}.png", PngInfo()
+    said.add_text("pacscore", json.dumps(about))
+    picture.save(buffer, "PNG", pnginfo=said)
     LocalFileSystem().publish(Path(keep.folder, name), buffer.getvalue())
     return name

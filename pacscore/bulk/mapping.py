@@ -185,11 +185,11 @@ class Run:
         self._failures: list[Failure] = []
         self._started, self._seconds = 0.0, 0.0
         self._values = ""
-        self._record = None if job.keep is None else _open_record(selection, job, resume=resume)
+        self._resume, self._retry = resume, retry
+        self._record: Record | None = None
         self._past: dict[int, Outcome] = {}
-        if self._record is not None:
-            past = self._record.recorded.outcomes
-            self._past = {n: each for n, each in past.items() if each.status is Status.DONE or not retry}
+        if job.keep is not None:
+            Record.check(Path(job.keep.folder), self._identity(), resume=resume)
         self._results = self._run()
 
     def __iter__(self) -> Iterator[Result]:
@@ -206,8 +206,6 @@ class Run:
     def close(self) -> None:
         """Let go of workers and the run folder; what was recorded stays. A second call does nothing."""
         self._results.close()  # type: ignore[attr-defined]  # It is a generator.
-        if self._record is not None:
-            self._record.close()
 
     def cancel(self) -> None:
         """Begin nothing more; from any thread."""
@@ -259,8 +257,8 @@ class Run:
         from pacscore.bulk.watching import watched
 
         with ExitStack() as held:
-            if self._record is not None:
-                held.callback(self._record.close)
+            if self._job.keep is not None:
+                self._open_record(Path(self._job.keep.folder), held)
             watch = held.enter_context(watched(self._progress, self))
             self._started = time.perf_counter()
             for result in self._in_order(self._outcomes(held)):
@@ -357,22 +355,29 @@ class Run:
 
     def _finish(self, record: Record) -> None:
         """Write the values of all items, and what the run came to."""
-        data = values_file(self._selection, record.recorded.outcomes)
+        data = values_file(self._selection, record.recorded.outcomes, record.about())
         if data is not None:
             self._values = str(record.publish(VALUES, data))
         record.publish(REPORT, json.dumps(self._summary().as_dict(), indent=1).encode())
 
+    def _open_record(self, folder: Path, held: ExitStack) -> None:
+        versions_now = self._job.provenance.versions
+        record = Record.open(folder, self._identity(), resume=self._resume, versions=versions_now)
+        held.callback(record.close)
+        past = record.recorded.outcomes
+        self._past = {n: each for n, each in past.items() if each.status is Status.DONE or not self._retry}
+        self._record = record
 
-def _open_record(selection: Selection, job: Job, *, resume: bool) -> Record:
-    assert job.keep is not None
-    about = job.provenance
-    wanted = {
-        "selection": selection.as_dict(),
-        "function": about.function,
-        "source_sha256": about.source_sha256,
-        "parameters": dict(about.parameters),
-        "take": job.take,
-        "stack": job.stack,
-        "volumes": job.keep.volumes,
-    }
-    return Record.open(Path(job.keep.folder), wanted, resume=resume, versions=about.versions)
+    def _identity(self) -> dict[str, Any]:
+        """What the run is, as its folder records it."""
+        job, about = self._job, self._job.provenance
+        assert job.keep is not None
+        return {
+            "selection": self._selection.as_dict(),
+            "function": about.function,
+            "source_sha256": about.source_sha256,
+            "parameters": about.parameters,
+            "take": job.take,
+            "stack": job.stack,
+            "volumes": job.keep.volumes,
+        }

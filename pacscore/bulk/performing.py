@@ -106,7 +106,10 @@ def perform(job: Job, task: Task) -> Outcome:
             value = function(taken, **job.parameters)
             kind = Kind.VALUE
             if job.keep is not None:
-                about = asdict(replace(job.provenance, generation=generation)) | asdict(task.item)
+                about = asdict(replace(job.provenance, generation=generation)) | {
+                    "study_instance_uid": task.item.study_instance_uid,
+                    "series_instance_uid": task.item.series_instance_uid,
+                }
                 kind, value = keep_result(job.keep, task.index, value, about)
     except BaseException as error:  # A function of the user's may raise anything, and ends its item alone (P2).
         seconds = time.perf_counter() - started
@@ -230,4 +233,5 @@ def _open(job: Job, item: SelectedSeries) -> tuple[Any, str]:
         return item, item.generation
     archive = opened_archive(job.archive, job.archive_id, job.settings)
     series = open_selected(archive, item)
-    return (series if job.take == "series" else chosen_volume(series, job.stack)), series.generation
+    generation = series.generation if series.state == "sealed" else ""  # What waits is in no generation.
+    return (series if job.take == "series" else chosen_volume(series, job.stack)), generation

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,8 @@ from pathlib import Path
 
 from pacscore.bulk.functions import pack_function
 from pacscore.bulk.outcomes import Kind, Outcome, Status
-from pacscore.bulk.performing import Job, Task, timed_out
-from pacscore.errors import InputError, OperatorError
+from pacscore.bulk.performing import Job, Task, describe, timed_out
+from pacscore.errors import InputError, OperatorError, UnsupportedError
 
 # Libraries that NumPy multiplies with take their number of threads from here when they are loaded.
 _THREAD_NAMES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -34,7 +35,6 @@ _START = (
 )
 _GRACE_SECONDS = 0.2  # After the time is over: the worker writes down first where it stands.
 _STILLBORN_MAX = 3
-_CLOSE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
@@ -59,10 +59,32 @@ class _Worker:
             self.life = -1
 
 
+def unpacked(data: bytes, task: Task) -> Outcome:
+    """An outcome as its worker has packed it; one that cannot be unpacked here fails alone."""
+    try:
+        outcome: Outcome = pickle.loads(data)
+    except BaseException as error:  # Unpickling runs code of the value's class.
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        told = f"the result cannot be loaded here: {describe(error)}"
+        return Outcome(task.index, Status.FAILED, None, Kind.VALUE, told, "", 0.0, task.item.generation)
+    return outcome
+
+
+def _end_all(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.process.kill()
+    for worker in workers:
+        worker.end()
+    workers.clear()
+
+
 class ProcessExecutor:
     """Worker processes, one item each at a time."""
 
     def __init__(self, job: Job, workers: int) -> None:
+        if sys.platform == "win32":
+            raise UnsupportedError("Worker processes need Linux or macOS: use executor='threads' or a Dask client.")
         function = job.function if isinstance(job.function, bytes) else pack_function(job.function)
         self._job = replace(job, function=function, settings=replace(job.settings, thread_count=1))
         self._packed = pickle.dumps(self._job, protocol=5)
@@ -70,6 +92,8 @@ class ProcessExecutor:
         self._stillborn = 0
         self._folder = tempfile.TemporaryDirectory(prefix="pacscore-map-")
         self._workers: list[_Worker] = []
+        # At the end of a program that left its run half taken, before the folder goes that workers write to.
+        weakref.finalize(self, _end_all, self._workers)
         try:
             for _ in range(workers):
                 self._workers.append(self._start())
@@ -102,11 +126,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """Kill all workers."""
-        for worker in self._workers:
-            worker.process.kill()
-        for worker in self._workers:
-            worker.end()
-        self._workers.clear()
+        _end_all(self._workers)
         self._waiting.clear()
         self._folder.cleanup()
 
@@ -145,17 +165,18 @@ class ProcessExecutor:
         ended = []
         for worker in readable:
             try:
-                message = worker.connection.recv()
+                data = worker.connection.recv_bytes()
             except (EOFError, OSError):
                 ended += self._bury(worker)
                 continue
+            if worker.task is not None:
+                ended.append(unpacked(data, worker.task))
+                worker.task = None
+                continue
+            message = pickle.loads(data)
             if isinstance(message, InputError):
                 raise message
-            if not worker.ready:
-                worker.ready, self._stillborn = True, 0
-                continue
-            worker.task = None
-            ended.append(message)
+            worker.ready, self._stillborn = True, 0
         return ended
 
     def _bury(self, worker: _Worker) -> list[Outcome]:

@@ -29,9 +29,10 @@ from typing import Any
 import google_crc32c
 
 from pacscore.archive.selection import Selection
+from pacscore.bulk.keeping import RESULTS
 from pacscore.bulk.outcomes import Kind, Outcome, Status
 from pacscore.errors import DamagedError, InputError, RetryError, StorageError
-from pacscore.filesystem import LocalFileSystem, WritableFile
+from pacscore.filesystem import PENDING_PREFIX, LocalFileSystem, WritableFile
 from pacscore.locks import Lock
 
 IDENTITY, LOG, LOCK, REPORT, VALUES = "run.json", "done.log", "run.lock", "report.json", "values.parquet"
@@ -79,9 +80,24 @@ class Record:
     def __init__(self, folder: Path, identity: Mapping[str, Any], recorded: Recorded, log: WritableFile, lock: Lock):
         self.folder = folder
         self.token = str(identity["token"])
+        self._identity = identity
         self.recorded = recorded
         self._log = log
         self._lock = lock
+
+    @staticmethod
+    def check(folder: Path, wanted: Mapping[str, Any], *, resume: bool) -> None:
+        """Refuse a folder that ``open`` would refuse, without a lock and without a change.
+
+        Raises
+        ------
+        InputError
+            As ``open``.
+        """
+        if (folder / IDENTITY).exists():
+            _refuse_other(folder, _identity(folder), json.loads(json.dumps(wanted)), resume=resume)
+        elif folder.is_dir():
+            _refuse_full(folder)
 
     @classmethod
     def open(cls, folder: Path, wanted: Mapping[str, Any], *, resume: bool, versions: Mapping[str, str]) -> Record:
@@ -108,9 +124,7 @@ class Record:
         lock = _lock(folder, seam)
         try:
             if not (folder / IDENTITY).exists():
-                left = sorted(path.name for path in folder.iterdir() if path.name not in {LOCK, LOG, "results"})
-                if any(not name.startswith(".pending-") for name in left):
-                    raise InputError("The folder is not empty, and holds no run: name a new one.", path=str(folder))
+                _refuse_full(folder)
                 identity = _begin(folder, wanted, seam)
             else:
                 identity = _identity(folder)
@@ -143,6 +157,15 @@ class Record:
     def announce(self, index: int, position: str) -> None:
         """Say that the volume of an item is about to be stored (R4)."""
         self.add([{"storing": index, "position": position}])
+
+    def about(self) -> dict[str, Any]:
+        """What made all results: function, parameters, and the versions of each time the run was started, once each."""
+        found = {key: self._identity[key] for key in ("function", "source_sha256", "parameters")}
+        versions: list[Any] = []
+        for session in self.recorded.sessions:
+            if session["versions"] not in versions:
+                versions.append(session["versions"])
+        return {**found, "versions": versions}
 
     def publish(self, name: str, data: bytes) -> Path:
         """Make a file of the run folder appear whole."""
@@ -262,9 +285,16 @@ def _lock(folder: Path, seam: LocalFileSystem) -> Lock:
         raise RetryError("Another process works in this run folder. Wait for it, or name another.") from error
 
 
+def _refuse_full(folder: Path) -> None:
+    """Refuse a folder without a run that holds more than a start that was interrupted leaves."""
+    names = {path.name for path in folder.iterdir()} - {LOCK, LOG, RESULTS}
+    if any(not name.startswith(PENDING_PREFIX) for name in names):
+        raise InputError("The folder is not empty, and holds no run: name a new one.", path=str(folder))
+
+
 def _begin(folder: Path, wanted: Mapping[str, Any], seam: LocalFileSystem) -> dict[str, Any]:
     identity = {"format": _FORMAT, "token": secrets.token_hex(8), **wanted}
-    seam.make_folder(folder / "results", exist_ok=True)
+    seam.make_folder(folder / RESULTS, exist_ok=True)
     seam.publish(folder / LOG, b"")
     seam.publish(folder / IDENTITY, json.dumps(identity, indent=1).encode())
     return identity

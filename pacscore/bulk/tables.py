@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -85,14 +86,15 @@ def table_of(rows: list[dict[str, Any]]) -> pyarrow.Table:
     return arrow.table({name: _column(arrow, [row.get(name) for row in rows]) for name in names})
 
 
-def values_file(selection: Selection, outcomes: Mapping[int, Outcome]) -> bytes | None:
+def values_file(selection: Selection, outcomes: Mapping[int, Outcome], about: Mapping[str, Any]) -> bytes | None:
     """The values of a run as a Parquet file, None where no item has one.
 
     One row for each item that ended, in the order of the selection: its UIDs and generation, its status, the error
-    where there is one, and the value: mappings as one column for each key, all else in ``value``. It says nothing of
-    when or how fast, so that a run and its repetition give the same bytes.
+    where there is one, and the value: mappings as one column for each key, all else in ``value``. What made them stands
+    in the file's metadata under ``pacscore``. It says nothing of when or how fast, so that a run and its repetition
+    give the same bytes.
     """
-    arrow = require_pyarrow()
+    require_pyarrow()
     import pyarrow.parquet
 
     if not any(outcome.kind is Kind.VALUE and outcome.value is not None for outcome in outcomes.values()):
@@ -115,9 +117,8 @@ def values_file(selection: Selection, outcomes: Mapping[int, Outcome]) -> bytes 
         for row in rows:
             row.pop("value", None)
     buffer = io.BytesIO()
-    made = table_of(rows)
-    pyarrow.parquet.write_table(made.combine_chunks(), buffer)
-    assert arrow is not None
+    made = table_of(rows).replace_schema_metadata({"pacscore": json.dumps(about, sort_keys=True)})
+    pyarrow.parquet.write_table(made, buffer)
     return buffer.getvalue()
 
 

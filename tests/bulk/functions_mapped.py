@@ -24,6 +24,10 @@ def numbers(volume: Any) -> dict[str, Any]:
     return {"low": int(stored.min()), "high": np.int32(stored.max()), "shape": stored.shape, "serial": is_worker()}
 
 
+def slice_count(volume: Any) -> int:
+    return len(volume.array())
+
+
 def fail_on_pet(volume: Any) -> str:
     if volume.presentation.modality == "PT":
         raise ValueError("no dose here")
@@ -82,15 +86,26 @@ def noted(item: Any, folder: str, seconds: float) -> int:
     return number * number
 
 
-def blas_threads(_item: Any) -> str:
-    """What a library that is loaded in this process is told."""
+def threads_told(_volume: Any) -> dict[str, Any]:
+    """Whether kernels run serially here, and what a library below NumPy that is loaded in this process is told."""
     get = ctypes.CDLL(None).getenv
     get.restype = ctypes.c_char_p
-    return (get(b"OMP_NUM_THREADS") or b"").decode()
+    return {"serial": is_worker(), "blas": (get(b"OMP_NUM_THREADS") or b"").decode()}
 
 
 def unpicklable(_item: Any) -> Any:
     return threading.Lock()
+
+
+class OnlyThere:
+    """A value that can leave a process and cannot be made again in another."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (int, ("no number",))
+
+
+def only_there(_item: Any) -> Any:
+    return OnlyThere()
 
 
 def crash(_item: Any) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,10 @@ import pyarrow.parquet
 import pytest
 import zarr
 from PIL import Image
+from typer.testing import CliRunner
 
 import pacscore
+from pacscore.cli.app import app
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -33,14 +33,12 @@ def main_of(name: str) -> Any:
     return runpy.run_path(str(EXAMPLES / name))["main"]
 
 
-def test_body_volumes_become_a_table(demo: Path, tmp_path: Path) -> None:
+def test_body_volumes_become_a_table(demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ndimage = pytest.importorskip("scipy.ndimage")
-    made = subprocess.run(
-        [sys.executable, "-m", "pacscore", "map", demo, "Modality=CT", "--function", "body_volume:body_volume", "--out",
-         tmp_path / "run"],
-        cwd=EXAMPLES, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    monkeypatch.chdir(EXAMPLES)
+    words = ["map", demo, "Modality=CT", "--function", "body_volume:body_volume", "--out", tmp_path / "run"]
+    made = CliRunner().invoke(app, [str(word) for word in words])
+    assert made.exit_code == 0, made.output
     (row,) = pyarrow.parquet.read_table(tmp_path / "run" / "values.parquet").to_pylist()
     with pacscore.open(demo, read_only=True) as archive:
         volume = archive.series(row["SeriesInstanceUID"]).volume()

@@ -134,6 +134,8 @@ def test_a_cluster_maps_computes_and_survives_what_items_do(
         assert "in fail_on_pet" in report.failures[0].trace
         hung = bulk.map(selection, functions.hang_on_pet, executor=client, timeout=0.5).report()
         assert (hung.done, hung.timed_out) == (4, 1)
+        (lost,) = bulk.map(of_items(1), functions.only_there, executor=client, take="item")
+        assert "ValueError" in lost.error
         notes = {"folder": str(tmp_path), "seconds": 0.0}
         many = bulk.map(of_items(300), functions.noted, executor=client, take="item", parameters=notes)
         assert sorted(result.value for result in many) == [n * n for n in range(300)]

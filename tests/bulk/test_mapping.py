@@ -13,7 +13,7 @@ import pytest
 
 import pacscore
 from pacscore import Selection, bulk
-from pacscore.errors import InputError, NotFoundError
+from pacscore.errors import InputError, LimitError, NotFoundError
 
 EXECUTORS = ("threads", "processes")
 
@@ -74,9 +74,10 @@ def test_an_item_that_fails_hangs_or_crashes_is_an_entry_and_the_others_are_done
 
 
 def test_a_result_that_cannot_leave_its_process_fails_alone(of_items: Callable[[int], Selection]) -> None:
-    report = bulk.map(of_items(2), functions.unpicklable, executor="processes", workers=1, take="item").report()
-    assert report.failed == 2
-    assert "cannot leave its process" in report.failures[0].error
+    for function, said in ((functions.unpicklable, "cannot leave its process"), (functions.only_there, "loaded here")):
+        report = bulk.map(of_items(2), function, executor="processes", workers=1, take="item").report()
+        assert report.failed == 2
+        assert said in report.failures[0].error
 
 
 def test_a_function_that_workers_cannot_load_is_told_at_once(of_items: Callable[[int], Selection]) -> None:
@@ -97,11 +98,10 @@ def test_a_function_may_take_series_items_or_a_stack(selection: Selection) -> No
 
 
 def test_kernels_run_serially_inside_items(selection: Selection) -> None:
-    for executor in EXECUTORS:
-        (result,) = bulk.map(selection[:1], functions.numbers, executor=executor, workers=1)
-        assert result.value["serial"]
-    (result,) = bulk.map(selection[:1], functions.blas_threads, executor="processes", workers=1, take="item")
-    assert result.value == "1"
+    (here,) = bulk.map(selection[:1], functions.threads_told, workers=1)
+    assert here.value["serial"]
+    (there,) = bulk.map(selection[:1], functions.threads_told, executor="processes", workers=1)
+    assert there.value == {"serial": True, "blas": "1"}
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -134,6 +134,17 @@ def test_a_cancelled_run_finishes_what_is_under_way_and_says_what_is_left(of_ite
     report = run.report()
     assert 10 <= report.done <= 14
     assert report.left == 50 - report.done
+
+
+def test_threads_that_hang_are_not_left_behind_without_bound(
+    of_items: Callable[[int], Selection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = threading.Event()
+    monkeypatch.setattr("pacscore.bulk.performing._HANGING_MAX", 3)
+    run = bulk.map(of_items(9), lambda _item: may_end.wait(20), take="item", workers=2, timeout=0.05)
+    with pytest.raises(LimitError, match="executor='processes'"):
+        run.report()
+    may_end.set()
 
 
 def test_progress_counts_up_and_knows_its_rate(of_items: Callable[[int], Selection]) -> None:

@@ -29,6 +29,8 @@ def test_values_become_a_table_and_are_not_computed_again(selection: Selection, 
     assert (first.done, first.resumed) == (5, 0)
     table = pyarrow.parquet.read_table(tmp_path / "run" / "values.parquet").to_pandas()
     assert table["SeriesInstanceUID"].tolist() == [item.series_instance_uid for item in selection]
+    about = json.loads(pyarrow.parquet.read_schema(tmp_path / "run" / "values.parquet").metadata[b"pacscore"])
+    assert (about["function"], len(about["versions"])) == ("functions_mapped:numbers", 1)
     assert table["generation"].tolist() == [item.generation for item in selection]
     results = list(bulk.map(selection, functions.numbers, run=tmp_path / "run", ordered=True))
     assert all(result.resumed for result in results)
@@ -45,6 +47,8 @@ def test_pictures_arrays_and_volumes_are_kept_as_files(
     (picture,) = bulk.map(selection[pet : pet + 1], functions.middle, run=tmp_path / "pictures")
     with Image.open(picture.value) as shown:
         np.testing.assert_array_equal(np.asarray(shown), np.asarray(volume.frame(25).picture()))
+        assert json.loads(shown.text["pacscore"])["series_instance_uid"] == selection[pet].series_instance_uid
+        assert selection[pet].patient_id not in shown.text["pacscore"]
     (array,) = bulk.map(selection[pet : pet + 1], functions.slices, run=tmp_path / "arrays")
     np.testing.assert_array_equal(zarr.open_array(array.value)[...], volume.array()[:2])
     (derived,) = bulk.map(selection[pet : pet + 1], functions.halved, run=tmp_path / "volumes", executor="processes")
@@ -125,10 +129,11 @@ def test_another_run_in_the_same_folder_is_refused(selection: Selection, tmp_pat
 
 
 def test_one_process_at_a_time_works_in_a_run_folder(of_items: Callable[[int], Selection], tmp_path: Path) -> None:
+    bulk.map(of_items(9), functions.thread_count, take="item", run=tmp_path / "run")  # Not taken up: holds nothing.
     run = bulk.map(of_items(9), functions.thread_count, take="item", run=tmp_path / "run")
     next(iter(run))
     with pytest.raises(RetryError, match="Another process"):
-        bulk.map(of_items(9), functions.thread_count, take="item", run=tmp_path / "run")
+        bulk.map(of_items(9), functions.thread_count, take="item", run=tmp_path / "run").report()
     run.close()
     report = bulk.map(of_items(9), functions.thread_count, take="item", run=tmp_path / "run").report()
     assert report.done == 9
@@ -160,7 +165,7 @@ def test_a_torn_last_line_is_dropped_at_every_length_and_damage_before_it_is_tol
             read_record(run)
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_goes_on_and_computes_no_finished_item_twice(
     of_items: Callable[[int], Selection], tmp_path: Path, executor: str
 ) -> None:

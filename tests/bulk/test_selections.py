@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import functions_mapped as functions
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pacscore
-from pacscore import Selection
+from pacscore import Selection, bulk
 from pacscore.archive.selection import SelectedSeries, open_selected
 from pacscore.errors import InputError, NotFoundError
 from pacscore.settings import Settings
@@ -90,6 +92,21 @@ def test_a_superseded_generation_is_read_until_it_is_collected(data: Path, tmp_p
         pytest.raises(NotFoundError, match=r"collected: select anew"),
     ):
         open_selected(archive, selection[0])
+
+
+def test_a_run_reads_what_waits_and_follows_the_archive_as_it_goes_on(data: Path, tmp_path: Path) -> None:
+    files = sorted((data / "series" / "mr-hitachi-4").iterdir())
+    with pacscore.create(tmp_path / "archive") as archive:
+        for count, path in enumerate(files, 1):
+            archive.receive(path.read_bytes())
+            (waiting,) = bulk.map(archive.select(), functions.slice_count, workers=1)
+            assert (waiting.value, waiting.provenance.generation) == (count, ""), waiting.error
+            with pytest.raises(InputError, match="seal the archive first"):
+                pickle.dumps(next(archive.select().series(archive)).volume().dask().dask)
+            archive.seal()
+            (sealed,) = bulk.map(archive.select(), functions.slice_count, workers=1)
+            assert sealed.value == count, sealed.error
+            assert sealed.provenance.generation == archive.select()[0].generation
 
 
 def test_a_saved_selection_finds_a_moved_archive(archive_folder: Path, selection: Selection, tmp_path: Path) -> None:

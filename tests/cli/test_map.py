@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from test_commands import pacscore
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import pacscore as core
 from pacscore.cli.app import app
@@ -33,22 +33,28 @@ def folder(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def run(*words: str | Path) -> Result:
+    """Run the command line in this process: most of what a process of its own costs is its start."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
 def test_a_selection_is_written_sampled_and_split(folder: Path, tmp_path: Path) -> None:
-    made = pacscore("select", folder / "archive", "Modality=CT", "--out", tmp_path / "ct.json", "--json")
+    made = run("select", folder / "archive", "Modality=CT", "--out", tmp_path / "ct.json", "--json")
     assert json.loads(made.stdout) == [
         {"part": "", "file": str(tmp_path / "ct.json"), "series": 1, "patients": 1, "unsealed": 0}
     ]
     assert core.Selection.load(tmp_path / "ct.json")[0].generation
-    split = pacscore(
-        "select", folder / "archive", "--split", "a=.5,b=.5", "--out", tmp_path / "s.json", "--sample", "2"
-    )
+    split = run("select", folder / "archive", "--split", "a=.5,b=.5", "--out", tmp_path / "s.json", "--sample", "2")
     assert split.stdout.count("1 series of 1 patients") == 2
     assert len(core.Selection.load(tmp_path / "s-a.json")) == 1
-    wrong = pacscore("select", folder / "archive", "--split", "a=much", "--out", tmp_path / "s.json")
-    assert (wrong.returncode, "NAME=SHARE" in wrong.stderr) == (2, True)
+    wrong = run("select", folder / "archive", "--split", "a=much", "--out", tmp_path / "s.json")
+    assert isinstance(wrong.exception, InputError)
+    assert "NAME=SHARE" in wrong.exception.message
 
 
-def test_a_function_makes_a_table_and_a_second_run_resumes(folder: Path, tmp_path: Path) -> None:
+def test_a_function_makes_a_table_and_a_second_run_resumes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import pyarrow.parquet
 
     words = ["map", folder / "archive", "--function", "mine:volume_ml", "-p", "threshold=0", "--out", tmp_path / "run"]
@@ -59,28 +65,30 @@ def test_a_function_makes_a_table_and_a_second_run_resumes(folder: Path, tmp_pat
     assert all(value > 0 for value in table["ml"])
     again = pacscore(*words, folder=folder)
     assert (again.returncode, "--resume" in again.stderr) == (2, True)
-    gone_on = pacscore(*words, "--resume", folder=folder)
-    assert "2 of 2 series done, 2 done before" in gone_on.stdout
-    other = pacscore(*words, "Modality=CT", "--resume", folder=folder)
-    assert "was started with no KEY=VALUE" in other.stderr
+    monkeypatch.chdir(folder)
+    assert "2 of 2 series done, 2 done before" in run(*words, "--resume").stdout
+    other = run(*words, "Modality=CT", "--resume")
+    assert "was started with no KEY=VALUE" in str(other.exception)
 
 
-def test_a_failed_item_is_listed_and_sets_the_exit_code(folder: Path, tmp_path: Path) -> None:
-    words = ["map", folder / "archive", "Modality=PT", "--function", "mine:fail", "--out", tmp_path / "run"]
-    made = pacscore(*words, folder=folder)
-    assert made.returncode == 1
+def test_a_failed_item_is_listed_and_sets_the_exit_code(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    made = run("map", folder / "archive", "Modality=PT", "--function", "mine:fail", "--out", tmp_path / "run")
+    assert made.exit_code == 1
     assert "RuntimeError: not this one" in made.stdout
     assert "Traceback" not in made.stderr
 
 
 def test_a_pipeline_stores_derived_series(folder: Path, tmp_path: Path) -> None:
     words = ["map", folder / "archive", "Modality=PT", "--pipeline", folder / "steps.toml", "--volumes", "series"]
-    made = pacscore(*words, "--out", tmp_path / "run", "--json")
-    assert made.returncode == 0, made.stderr
+    made = run(*words, "--out", tmp_path / "run", "--json")
+    assert made.exit_code == 0, made.stderr
     assert json.loads(made.stdout)["done"] == 1
     with core.open(folder / "archive", read_only=True) as archive:
         assert len(list(archive.find("series", Modality="PT"))) == 2
-    gone_on = pacscore(*words, "--out", tmp_path / "run", "--resume")  # The archive holds more by now.
+    gone_on = run(*words, "--out", tmp_path / "run", "--resume")  # The archive holds more by now.
     assert "1 of 1 series done, 1 done before" in gone_on.stdout
 
 
@@ -99,7 +107,7 @@ def test_misuse_is_said_in_a_sentence(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(folder)
-    result = CliRunner().invoke(app, ["map", str(folder / "archive"), *words, "--out", str(tmp_path / "run")])
+    result = run("map", folder / "archive", *words, "--out", tmp_path / "run")
     assert isinstance(result.exception, InputError)
     assert message in result.exception.message
     assert not (tmp_path / "run").exists()
