@@ -19,6 +19,7 @@ from pacscore.errors import InputError
 
 LAYOUTS = ("flat", "bids-like")
 _LABEL_MAX = 40
+_NONE = "none"  # Stands for no value; who states that very word gets a mark.
 _KEY_DIGITS = 12
 _FIELD = re.compile(r"\{([A-Za-z]+)\}")
 _TEXT = re.compile(r"[A-Za-z0-9_.-]*")
@@ -34,10 +35,12 @@ def label(value: object, *, hyphens: bool = True) -> str:
     ('SUBJ-01', 'etc-passwd-7fef78', 'Muller-Jorg-f95d6c', 'none')
     """
     text = str(value)
+    if not text:
+        return _NONE
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode("ascii")
     kept = re.sub(r"[^A-Za-z0-9]+", "-" if hyphens else "", plain).strip("-")[:_LABEL_MAX]
-    if kept == text and not _DEVICES.fullmatch(kept):
-        return kept or "none"
+    if kept == text != _NONE and not _DEVICES.fullmatch(kept):
+        return kept
     mark = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{kept}{'-' if hyphens and kept else ''}{mark}"
 

@@ -18,7 +18,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import pacscore
@@ -152,6 +152,9 @@ def test_an_archive_that_is_not_open_is_opened_and_what_is_wrong_is_said_first(
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60), st.text(max_size=60))
+@example("", "none")
+@example("a b", "a-b")
+@example("CON", "con")
 def test_no_text_leaves_the_folder_or_makes_two_values_one(first: str, second: str) -> None:
     one, other = label(first), label(second)
     assert one
