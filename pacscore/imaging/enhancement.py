@@ -127,10 +127,11 @@ def enhance_image(
     if not image.is_monochrome:
         raise UnsupportedError("Filters work on one sample per pixel, not on RGB.")
     array = chosen.filtered(image.array, image.spacing_mm, Watch(progress, cancel))
+    derived = replace(image, array=array, padding=None, derivation=(*image.derivation, chosen.words()))
     if chosen.UNIT == SAME_UNIT:
-        return replace(image, array=array, padding=None)
+        return derived
     unit = chosen.UNIT.format(image.unit) if image.unit else ""
-    return replace(image, array=array, padding=None, window=None, unit=unit)
+    return replace(derived, window=None, windows=(), unit=unit)
 
 
 def apply_step(volume: Volume, step: Enhancement, watch: Watch) -> Volume:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pacscore.errors import GeometryError, InputError
 from pacscore.geometry import StackGeometry, Verdict
 from pacscore.imaging.image import Image
+from pacscore.imaging.planes import derived_image
 from pacscore.imaging.sampled import (
     Lines,
     background_value,
@@ -105,7 +106,8 @@ def reslice(
     refuse_unsampled(volume)
     plane = plane_through(volume, center_lps, (row_direction, column_direction), spacing_mm=spacing_mm, shape=shape)
     lines = grid_lines(volume, plane.index_to_lps, (1, *plane.shape), interpolation)
-    return plane_of_values(volume, plane, lines, background)
+    words = f"oblique plane, {_spacing_words(plane)}, {interpolation}"
+    return plane_of_values(volume, plane, lines, background, words)
 
 
 def slab(
@@ -150,7 +152,8 @@ def slab(
     places[:, 2] = normal * step
     places[:, 0] -= normal * step * (depths - 1) / 2
     thick = replace(lines, places=places, depths=depths, combine=combine)
-    return plane_of_values(volume, plane, thick, background)
+    words = f"slab of {thickness_mm:g} mm, {combine}, {_spacing_words(plane)}, {interpolation}"
+    return plane_of_values(volume, plane, thick, background, words)
 
 
 def reslice_stack(
@@ -238,12 +241,12 @@ def plane_through(
     return Plane(result, (rows, columns), spacing)
 
 
-def plane_of_values(volume: Volume, plane: Plane, lines: Lines, background: float | None) -> Image:
+def plane_of_values(volume: Volume, plane: Plane, lines: Lines, background: float | None, derivation: str) -> Image:
     """The image of a plane, sampled along ``lines``."""
     values = sample_values(volume, lines, background_value(volume, background))
     affine = plane.index_to_lps.copy()
     affine[:3, 0] = 0.0  # A plane alone has no next one.
-    return image_of_values(volume, values, index_to_lps=affine, spacing_mm=plane.spacing_mm)
+    return image_of_values(volume, values, index_to_lps=affine, spacing_mm=plane.spacing_mm, derivation=derivation)
 
 
 def image_of_values(
@@ -252,10 +255,11 @@ def image_of_values(
     *,
     index_to_lps: NDArray[np.float64] | None,
     spacing_mm: tuple[float, float],
+    derivation: str,
 ) -> Image:
     """Modality values sampled from a volume, shown as it is."""
     presentation = volume.presentation
-    return Image(
+    image = Image(
         values,
         index_to_lps=index_to_lps,
         spacing_mm=spacing_mm,
@@ -264,6 +268,7 @@ def image_of_values(
         unit=volume.rescale.unit,
         window=presentation.shared_window(volume.frame_count),
     )
+    return derived_image(image, volume, derivation)
 
 
 def sample_grid(
@@ -363,6 +368,10 @@ def depth_samples(volume: Volume, thickness_mm: float, step_mm: float | None) ->
 def finest_mm(volume: Volume) -> float:
     """The smallest distance between neighbouring voxels."""
     return float(np.linalg.norm(volume.index_to_lps[:3, :3], axis=0).min())
+
+
+def _spacing_words(plane: Plane) -> str:
+    return f"{plane.spacing_mm[0]:.4g} x {plane.spacing_mm[1]:.4g} mm"
 
 
 def _unit(vector: NDArray[np.float64], what: str) -> NDArray[np.float64]:

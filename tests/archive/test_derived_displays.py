@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import pacscore
-from pacscore.errors import UnsupportedError
 
 
 def test_display_values_masks_and_labels_come_back_as_they_were(data: Path, tmp_path: Path) -> None:
@@ -24,8 +22,6 @@ def test_display_values_masks_and_labels_come_back_as_they_were(data: Path, tmp_
             assert made.derivation[-1] in stored.instances[0].document()["DerivationDescription"]
         again = archive.store_derived(shown, description="shown").volume()
         np.testing.assert_array_equal(again.window().array(), shown.array())
-        with pytest.raises(UnsupportedError):
-            archive.store_derived(volume.fuse(volume), description="fused")
 
 
 def test_lut_data_is_read_whichever_vr_its_writer_chose(tmp_path: Path) -> None:
