@@ -18,18 +18,18 @@ from pacscore.kernels.sample_lines import (
     combine_lane,
     combine_some,
     finish_block,
-    free_columns,
-    inside_columns,
     is_inside,
     load8,
     numbers8,
     place_run,
+    span_in_block,
+    span_lines,
     splat8,
     to_float32,
 )
 
 
-@kernel
+@kernel(inline=True)
 def add_nearest(
     array: NDArray[Any],
     corner: NDArray[np.int64],
@@ -42,17 +42,16 @@ def add_nearest(
     width: int,
     scratch: NDArray[np.float32],
     offsets: NDArray[np.int32],
+    span: NDArray[np.int32],
 ) -> None:
     """Take the samples of one line at one depth into the values of one block."""
-    first, last = inside_columns(line, depth, extent, block, block + width)
+    first, begin, end, last = span_in_block(span, block, width)
     if first >= last:
         return
-    begin, end = free_columns(line, depth, array.shape, extent, 0, first, last)
     z0, y0, x0 = line[0, 0] + depth * line[2, 0], line[0, 1] + depth * line[2, 1], line[0, 2] + depth * line[2, 2]
     dz, dy, dx = line[1, 0], line[1, 1], line[1, 2]
-    for column in range(first, last):
-        if begin <= column < end:
-            continue
+    for number in range(first, last - (end - begin)):
+        column = number if number < begin else number + (end - begin)
         z, y, x = z0 + column * dz, y0 + column * dy, x0 + column * dx
         if is_inside(z, y, x, extent):
             iz, iy, ix = int(z + 0.5) - corner[0], int(y + 0.5) - corner[1], int(x + 0.5) - corner[2]
@@ -94,15 +93,18 @@ def sample_nearest_into(
     part: NDArray[np.int64],
     scratch: NDArray[np.float32],
     offsets: NDArray[np.int32],
+    spans: NDArray[np.int32],
     out: NDArray[Any],
 ) -> None:
     """Sample along lines, the nearest voxel (of two equally near either): see ``sample_lines``."""
     whole = depths == 1 or values[6] == 0
+    span_lines(lines, depths, array.shape, extent, 0, part, spans)
     for block in range(part[2], part[3], BLOCK):
         width = min(BLOCK, part[3] - block)
         for number in range(part[0], part[1]):
             line = lines[number]
             clear_block(combine, scratch)
             for depth in range(depths):
-                add_nearest(array, corner, extent, line, depth, combine, whole, block, width, scratch, offsets)
+                span = spans[number - part[0], depth]
+                add_nearest(array, corner, extent, line, depth, combine, whole, block, width, scratch, offsets, span)
             finish_block(combine, values, scratch, width, out[number, block : block + width])

@@ -12,6 +12,7 @@ from reference import sampling as twin
 
 from pacscore.errors import InputError
 from pacscore.imaging import arrays
+from pacscore.kernels import sample_lines
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "float32", "float64", ">i2", ">f4"]
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -111,7 +112,8 @@ def test_results_are_the_same_for_any_number_of_threads_and_any_part(interpolati
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
     parts = np.empty_like(results[0])
-    for part in ((0, 120, 0, 64), (120, 300, 0, 64), (0, 300, 64, 200)):
+    block = sample_lines.BLOCK
+    for part in ((0, 120, 0, block), (120, 300, 0, block), (0, 300, block, 200)):
         arrays.sample_lines(array, lines, 200, depths=3, interpolation=interpolation, part=part, out=parts)
     assert np.array_equal(results[0], parts)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
 from pacscore.imaging.arrays.stacks import finite_limits, numbers_of, read_only
+from pacscore.imaging.arrays.statistics import histogram_16
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import contrast as kernels
 
@@ -266,11 +267,10 @@ def _binned(values: NDArray[Any], low: float, high: float, bins: int) -> tuple[N
 
 
 def _counts(places: NDArray[np.int32], bins: int) -> NDArray[np.int64]:
-    counts = np.zeros((2, bins), np.int64)
     valid = places if not places.size or places.min() >= 0 else places[places >= 0]
-    kernels.count_values_into(read_only(valid), 0, counts)
-    total: NDArray[np.int64] = counts.sum(axis=0)
-    return total
+    if bins > 1 << 16:
+        return np.bincount(valid, minlength=bins)
+    return histogram_16(valid.astype(np.uint16))[:bins]
 
 
 def _looked_up(values: NDArray[Any], places: NDArray[np.int32], table: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -163,7 +163,8 @@ def sample_lines(
     def fill(begin: int, end: int) -> None:
         tile = np.array([span[0] + begin, span[0] + end, span[2], span[3]], np.int64)
         scratch, offsets = np.zeros((5, linear.BLOCK + 8), np.float32), np.empty(linear.BLOCK + 8, np.int32)
-        kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, offsets, target)
+        spans = np.empty((end - begin, depths, 4), np.int32)
+        kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, offsets, spans, target)
 
     run_tiles(
         fill, span[1] - span[0], tile=max(8, _TILE_SAMPLES // max(1, (span[3] - span[2]) * depths)), threads=threads
