@@ -63,15 +63,11 @@ def add_nearest(
         z0, dz, stride_z = 0.0, 0.0, 0
     if extent[1] == 1:
         y0, dy, stride_y = 0.0, 0.0, 0
-    z, y, x = z0 + begin * dz, y0 + begin * dy, x0 + begin * dx
-    iz, iy = int(min(z, z0 + (end - 1) * dz)), int(min(y, y0 + (end - 1) * dy))
-    ix = int(min(x, x0 + (end - 1) * dx))
+    iz, iy, ix = int(z0 + begin * dz), int(y0 + begin * dy), int(x0 + begin * dx)
     base = (iz - corner[0]) * stride_z + (iy - corner[1]) * stride_y + ix - corner[2]
     # Half a voxel on, the voxel before a sample is the one nearest to it.
-    start = (np.float32(z - iz + 0.5), np.float32(y - iy + 0.5), np.float32(x - ix + 0.5))
-    place_run(
-        stride_z, stride_y, start, (np.float32(dz), np.float32(dy), np.float32(dx)), end - begin, scratch, offsets
-    )
+    start = (z0 + begin * dz - iz + 0.5, y0 + begin * dy - iy + 0.5, x0 + begin * dx - ix + 0.5)
+    place_run(stride_z, stride_y, start, (dz, dy, dx), end - begin, scratch, offsets)
     for group in range(0, end - begin, 8):
         value = to_float32(gather(array, base, load8(offsets, group)))
         if group + 8 <= end - begin:

@@ -106,15 +106,15 @@ def test_results_are_the_same_for_any_number_of_threads_and_any_part(interpolati
     lines = _oblique(300, origin=(0, 0, 20))
     lines[:, 0] = lines[0, 0] + np.arange(300)[:, None] * [0.1, 0.13, -0.05]
     results = [
-        arrays.sample_lines(array, lines, 200, depths=3, interpolation=interpolation, threads=threads)
+        arrays.sample_lines(array, lines, 300, depths=3, interpolation=interpolation, threads=threads)
         for threads in (1, 2, 3)
     ]
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
     parts = np.empty_like(results[0])
     block = sample_lines.BLOCK
-    for part in ((0, 120, 0, block), (120, 300, 0, block), (0, 300, block, 200)):
-        arrays.sample_lines(array, lines, 200, depths=3, interpolation=interpolation, part=part, out=parts)
+    for part in ((0, 120, 0, block), (120, 300, 0, block), (0, 300, block, 300)):
+        arrays.sample_lines(array, lines, 300, depths=3, interpolation=interpolation, part=part, out=parts)
     assert np.array_equal(results[0], parts)
 
 

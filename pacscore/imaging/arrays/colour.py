@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pacscore.dicom.colour import ybr_full_to_rgb
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array
+from pacscore.imaging.arrays.checks import kernel_input, output_array, read_only
 from pacscore.kernels import pointwise as kernels
 from pacscore.parallel import run_tiles
 
@@ -85,7 +85,7 @@ def pseudo_colour(shown: NDArray[Any], colours: str | ArrayLike, *, out: Colours
         raise InputError(f"A palette colours uint8 display values, not {shown.dtype}: window first.")
     table = _colours(colours)
     target = output_array(out, (*shown.shape, 3), np.dtype(np.uint8))
-    source, rgb = native(shown).reshape(-1), target.reshape(-1, 3)
+    source, rgb = kernel_input(shown).reshape(-1), target.reshape(-1, 3)
     run_tiles(lambda a, b: kernels.colour_into(source[a:b], table, rgb[a:b]), source.size, tile=_TILE)
     return target
 
@@ -137,9 +137,9 @@ def fuse(
         shares[0] = 0.0
     if shares.shape != (256,) or not ((shares >= 0) & (shares <= 1)).all():
         raise InputError("Opacity is 0 to 1: one number, or one for each of 256 display values.", found=shares.shape)
-    alpha = np.floor(shares * 255 + 0.5).astype(np.uint8)
+    alpha = read_only(np.floor(shares * 255 + 0.5).astype(np.uint8))
     target = output_array(out, (*below.shape, 3), np.dtype(np.uint8))
-    low, high, rgb = native(below).reshape(-1), native(above).reshape(-1), target.reshape(-1, 3)
+    low, high, rgb = kernel_input(below).reshape(-1), kernel_input(above).reshape(-1), target.reshape(-1, 3)
     run_tiles(lambda a, b: kernels.fuse_into(low[a:b], high[a:b], under, over, alpha, rgb[a:b]), low.size, tile=_TILE)
     return target
 
@@ -246,8 +246,8 @@ def ybr_to_rgb(ybr: NDArray[Any], *, photometric: str, bits: int = 8) -> NDArray
 
 def _colours(colours: str | ArrayLike) -> Colours:
     if isinstance(colours, str):
-        return palette(colours)
+        return read_only(palette(colours))
     table = np.asarray(colours)
     if table.shape != (256, 3) or table.dtype != np.uint8:
         raise InputError(f"A palette is (256, 3) uint8, not {table.dtype} {table.shape}.", found=table.shape)
-    return np.ascontiguousarray(table)
+    return read_only(np.ascontiguousarray(table))

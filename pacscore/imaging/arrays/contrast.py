@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
-from pacscore.imaging.arrays.stacks import finite_limits, numbers_of, read_only
+from pacscore.imaging.arrays.checks import native, output_array, read_only, refuse_overlap
+from pacscore.imaging.arrays.stacks import finite_limits, numbers_of
 from pacscore.imaging.arrays.statistics import histogram_16
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import contrast as kernels
