@@ -8,7 +8,7 @@ E3  The window of the header goes when a step changes what the values mean; padd
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import GeometryError, InputError, UnsupportedError
-from pacscore.imaging.arrays import Watch
+from pacscore.imaging.arrays import Progress, Watch
 from pacscore.imaging.enhancement_steps import SAME_UNIT, STEPS, Enhancement
 from pacscore.imaging.values import Rescale
 
 if TYPE_CHECKING:
     from pacscore.imaging.image import Image
     from pacscore.imaging.volume import Volume
-
-Progress = Callable[[str, int, int], None]
 
 
 def enhance(

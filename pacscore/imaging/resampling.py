@@ -7,6 +7,7 @@ Directions are unit vectors of the patient coordinate system (LPS); a plane's ar
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import GeometryError, InputError
 from pacscore.geometry import StackGeometry, Verdict
+from pacscore.imaging.arrays import UNWATCHED, Progress, Watch
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import derived_image
 from pacscore.imaging.sampled import (
@@ -168,6 +170,8 @@ def reslice_stack(
     shape: tuple[int, int] | None = None,
     interpolation: str = "linear",
     background: float | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Volume:
     """Parallel planes in any direction, as a volume of their own.
 
@@ -175,6 +179,8 @@ def reslice_stack(
     ----------
     slice_count, slice_spacing_mm : int, float
         How many planes, and how far apart, along row direction × column direction; the middle is ``center_lps``.
+    progress, cancel
+        As in ``resample``.
     center_lps, row_direction, column_direction, spacing_mm, shape, interpolation, background
         As in ``reslice``.
 
@@ -204,6 +210,7 @@ def reslice_stack(
         interpolation=interpolation,
         background=background,
         derivation=words,
+        watch=Watch(progress, cancel),
     )
 
 
@@ -279,6 +286,7 @@ def sample_grid(
     interpolation: str,
     background: float | None,
     derivation: str,
+    watch: Watch = UNWATCHED,
 ) -> Volume:
     """A volume sampled on any grid, line by line."""
     lines = grid_lines(volume, index_to_lps, shape, interpolation)
@@ -286,9 +294,10 @@ def sample_grid(
     flat = (shape[0] * shape[1], shape[2])
     if keeps_words(volume):
         words = np.empty(flat, volume.dtype)
-        sample_words(volume, lines, outside, words)
+        sample_words(volume, lines, outside, words, watch=watch)
         return derived(volume, words.reshape(shape), index_to_lps, derivation, keep=True)
-    return derived(volume, sample_values(volume, lines, outside).reshape(shape), index_to_lps, derivation, keep=False)
+    values = sample_values(volume, lines, outside, watch=watch)
+    return derived(volume, values.reshape(shape), index_to_lps, derivation, keep=False)
 
 
 def derived(

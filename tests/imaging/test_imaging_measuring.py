@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pydicom
 import pytest
+from imaging.test_imaging_resampling import CountingSource
 from imaging_stand_in import Axis, affine_geometry, read_series
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, UnsupportedError
 from pacscore.imaging import ArrayInMemory, Presentation, Rescale, StoredFormat, Volume
-from pacscore.imaging import analysis as module
+from pacscore.imaging import slabs as module
 from pacscore.imaging.regions import Ellipse, Polygon, angle_rad, distance_mm
 from pacscore.imaging.uptake import Uptake
 
@@ -301,3 +303,47 @@ def test_a_real_pet_that_holds_uptake_already_says_so(data):
     folder = data / "series" / "sts003-pet"
     with pytest.raises(InputError, match="GML"):
         read_series(folder).suv({"Units": pydicom.dcmread(next(folder.iterdir())).Units})
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("name", ["statistics", "histogram", "histogram in limits", "threshold", "grow", "components"])
+def test_a_stored_volume_is_measured_in_slabs_of_whole_chunks(words, name, dtype, monkeypatch):
+    work = {
+        "statistics": lambda volume: volume.statistics().mean,
+        "histogram": lambda volume: volume.histogram(bins=50).counts,
+        "histogram in limits": lambda volume: volume.histogram(bins=50, limits=(-500, 2000)).counts,
+        "threshold": lambda volume: volume.threshold(500).array(),
+        "grow": lambda volume: volume.grow([(volume.index_to_lps @ [4, 20, 20, 1])[:3]], low=-900).array(),
+        "components": lambda volume: volume.components(800).statistics.means,
+    }[name]
+    array = words.astype(dtype) if dtype == "int16" else words.astype(dtype) / 7
+    expected = work(make(array))
+    monkeypatch.setattr(module, "_SLAB_BYTES", 4 * 40 * 50 * array.itemsize)
+    source = CountingSource(array, (2, 16, 16))
+    found = work(replace(make(array), source=source))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # A slab has four slices, two of chunks; each chunk is decoded once in a pass over the volume.
+    assert max(math.prod(part.stop - part.start for part in box) for box in source.boxes) == 4 * 40 * 50
+    passes = 2 if name == "components" or (name == "histogram" and dtype == "float32") else 1
+    counts = Counter(source.chunks())
+    assert set(counts.values()) == {passes}
+    assert len(counts) == 5 * 3 * 4
+
+
+def test_histograms_of_words_floats_and_own_rescales_are_numpys(words):
+    volumes = [
+        make(words, slope=0.5, intercept=-1024, padding=(-100, 100)),
+        make(words, slope=-2.0),
+        make(words.astype(np.float32) / 3),
+        replace(make(words), rescale=Rescale.linear(np.linspace(0.1, 3, 9), 0.0, unit="BQML")),
+        make(words.astype(np.int32)),
+        make((words & 255).astype(np.uint8)),
+    ]
+    for volume in volumes:
+        values = volume.modality().astype(np.float64)
+        if volume.presentation.padding:
+            values = values[(words < -100) | (words > 100)]
+        wanted, edges = np.histogram(values, 37, (values.min(), values.max()))
+        found = volume.histogram(bins=37)
+        np.testing.assert_array_equal(found.counts, wanted)
+        np.testing.assert_allclose(found.edges, edges, rtol=1e-12)
