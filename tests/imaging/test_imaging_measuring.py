@@ -16,7 +16,7 @@ from pacscore.errors import AmbiguousError, GeometryError, InputError, Unsupport
 from pacscore.imaging import ArrayInMemory, Presentation, Rescale, StoredFormat, Volume
 from pacscore.imaging import slabs as module
 from pacscore.imaging.regions import Ellipse, Polygon, angle_rad, distance_mm
-from pacscore.imaging.uptake import Uptake
+from pacscore.imaging.uptake import PHILIPS_ACTIVITY, PHILIPS_UPTAKE, Uptake
 
 OBLIQUE = np.linalg.qr(np.random.default_rng(30).normal(size=(3, 3)))[0]
 
@@ -249,8 +249,12 @@ def test_uptake_is_activity_over_the_dose_left_per_body():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"Units": "GML"}, "already"),
-        ({"Units": "CNTS"}, "BQML"),
+        ({"Units": "PROPCPS"}, "BQML"),
+        ({"Units": "CNTS"}, r"\(7053,1000\).*\(7053,1009\)"),
+        ({"Units": "CNTS", PHILIPS_UPTAKE: 0.0}, "7053,1000"),
+        ({"Units": "CNTS", PHILIPS_ACTIVITY: 2.5, "PatientWeight": None}, "Weight"),
+        ({"Units": "GML", "SUVType": "LBM"}, "which formula"),
+        ({"Units": "GML", "SUVType": "BSA"}, "SUV Type"),
         ({"CorrectedImage": ["ATTN"]}, "DECY"),
         ({"CorrectedImage": None}, "ATTN and DECY"),
         ({"DecayCorrection": "NONE"}, "Decay Correction"),
@@ -298,11 +302,53 @@ def test_a_pet_volume_becomes_uptake_without_touching_its_words(words):
         make(words).suv(PET)
 
 
+def test_counts_of_philips_become_uptake_by_the_factor_it_states():
+    # Its SUV Scale Factor is by body weight whatever the dose; its other factor makes Bq/ml of counts.
+    direct = Uptake.of(pet(Units="CNTS", **{PHILIPS_UPTAKE: 0.00025, PHILIPS_ACTIVITY: 2.5}))
+    assert direct.factor() == 0.00025
+    index = 80 / 1.75**2
+    lean = 9270 * 80 / (8780 + 244 * index)
+    assert direct.factor("lean mass") == pytest.approx(0.00025 * lean / 80)
+    assert direct.factor("body surface") == pytest.approx(0.00025 * 0.007184 * 80**0.425 * 175**0.725 * 1e4 / 80e3)
+    through = Uptake.of(pet(Units="CNTS", **{PHILIPS_UPTAKE: 0.0, PHILIPS_ACTIVITY: 2.5}))
+    assert through.factor() == pytest.approx(2.5 * Uptake.of(PET).factor())
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [(None, "body weight"), ("BW", "body weight"), ("LBMJANMA", "lean mass"), ("LBMJAMES128", "lean mass James")],
+)
+def test_uptake_that_is_stated_is_turned_into_another_by_the_body_alone(kind, own):
+    bare = {"Units": "GML", "SUVType": kind}
+    assert Uptake.of(bare).factor(own) == 1.0
+    with pytest.raises(InputError, match="Weight"):
+        Uptake.of(bare).factor("body surface")
+    facts = Uptake.of({**bare, "PatientWeight": 80.0, "PatientSize": 1.75, "PatientSex": "M"})
+    grams = {
+        "body weight": 80_000.0,
+        "lean mass": 9270 * 80 / (6680 + 216 * 80 / 1.75**2) * 1000,
+        "lean mass James": (1.1 * 80 - 128 * (80 / 175) ** 2) * 1000,
+    }
+    for wanted, mass in grams.items():
+        assert facts.factor(wanted) == pytest.approx(mass / grams[own])
+    surface = Uptake.of({**bare, "Units": "CM2ML", "SUVType": "BSA"})
+    assert surface.factor("body surface") == 1.0
+
+
+def test_james_lean_mass_is_refused_where_the_formula_fails():
+    with pytest.raises(InputError, match="does not hold"):
+        replace(Uptake.of(PET), weight_kg=260.0, size_m=1.5).factor("lean mass James")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_real_pet_that_holds_uptake_already_says_so(data):
+def test_a_real_pet_that_holds_uptake_already_keeps_its_values(data):
     folder = data / "series" / "sts003-pet"
-    with pytest.raises(InputError, match="GML"):
-        read_series(folder).suv({"Units": pydicom.dcmread(next(folder.iterdir())).Units})
+    volume = read_series(folder)
+    found = volume.suv({"Units": pydicom.dcmread(next(folder.iterdir())).Units})
+    np.testing.assert_array_equal(found.modality(), volume.modality())
+    assert found.rescale.unit == "g/ml"
+    with pytest.raises(InputError, match="BQML"):
+        volume.suv({"Units": "BQML"})
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])

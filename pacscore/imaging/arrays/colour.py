@@ -26,6 +26,17 @@ def _segments(*samples: Mapping[int, int]) -> Colours:
     return np.floor(np.stack(columns, axis=-1) + 0.5).astype(np.uint8)
 
 
+def _published(file: str) -> Colours:
+    """A well-known palette (PS3.6 Annex B) that is a list of numbers, from the file of it that pydicom carries."""
+    import pydicom
+    from pydicom.data import get_palette_files
+
+    (path,) = get_palette_files(f"{file}.dcm")
+    stated = pydicom.dcmread(path)
+    columns = [stated[f"{colour}PaletteColorLookupTableData"].value for colour in ("Red", "Green", "Blue")]
+    return np.stack([np.frombuffer(column, np.uint8, 256) for column in columns], axis=-1)
+
+
 _PALETTES: Mapping[str, Callable[[], Colours]] = MappingProxyType({
     "grey": lambda: _segments(*[{0: 0, 255: 255}] * 3),
     # PS3.6 Annex B.1.1: red doubles over the lower half, green over the upper, blue fourfold over the last quarter; the
@@ -37,13 +48,17 @@ _PALETTES: Mapping[str, Callable[[], Colours]] = MappingProxyType({
     "summer": lambda: _segments({0: 0, 255: 0}, {0: 255, 255: 128}, {0: 0, 127: 0, 255: 254}),
     "fall": lambda: _segments({0: 255, 255: 255}, {0: 255, 255: 0}, {0: 0, 255: 0}),
     "winter": lambda: _segments({0: 0, 127: 0, 255: 127}, {0: 0, 255: 255}, {0: 255, 255: 128}),
+    # B.1.2 to B.1.4.
+    "pet": lambda: _published("pet"),
+    "hot metal blue": lambda: _published("hotmetalblue"),
+    "pet 20 step": lambda: _published("pet20step"),
     # Not of the Standard: the spectrum from blue to red in four equal segments.
     "rainbow": lambda: _segments({0: 0, 128: 0, 192: 255, 255: 255}, {0: 0, 64: 255, 192: 255, 255: 0},
                                  {0: 255, 64: 255, 128: 0, 255: 0}),
 })  # fmt: skip
 
 PALETTES = tuple(_PALETTES)
-"""Names of ``palette``: those of PS3.6 Annex B that are segments, plain grey, and a spectrum."""
+"""Names of ``palette``: the well-known ones of PS3.6 Annex B, plain grey, and a spectrum."""
 
 
 def palette(name: str) -> Colours:
