@@ -79,8 +79,8 @@ class Uptake:
         """From the attributes of a PET image, by DICOM keyword.
 
         Becquerels per millilitre (BQML) need the dose, its decay and the patient's weight. Counts (CNTS) are turned
-        into them, or straight into uptake by body weight, by the factors that Philips states. Values that are uptake already
-        (GML, CM2ML) need nothing, unless they are asked for by another normalisation.
+        into them, or straight into uptake by body weight, by the factors that Philips states. Values that are uptake
+        already (GML, CM2ML) need nothing, unless they are asked for by another normalisation.
 
         Raises
         ------
