@@ -85,7 +85,7 @@ def _clahe(context: Context, bits: int) -> Measured:
 for _bits, _must, _aim in ((12, 1.3, 2.0), (16, 0.9, 1.5)):
     row(
         f"kernels.clahe-{_bits}bit", must=_must, aim=_aim, peers=("opencv-python-headless", "scikit-image"),
-        what=f"CLAHE of 2048 × 2048 uint16 over a range of {_bits} bits, 8 × 8 regions, against OpenCV and scikit-image",
+        what=f"CLAHE of 2048² uint16 over a range of {_bits} bits, 8 × 8 regions, against OpenCV and scikit-image",
     )(partial(_clahe, bits=_bits))  # fmt: skip
 
 
