@@ -24,7 +24,7 @@ from pacscore.imaging.arrays import UNWATCHED, Watch
 from pacscore.imaging.arrays.sampling import sampled_dtype
 from pacscore.imaging.sources import ArrayInMemory
 from pacscore.kernels import met_chunks
-from pacscore.kernels.sample_lines import BLOCK
+from pacscore.kernels.line_spans import BLOCK
 from pacscore.parallel import run_tiles
 
 if TYPE_CHECKING:

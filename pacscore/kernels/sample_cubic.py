@@ -22,14 +22,11 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels._vector import convert_to, floor, lane_sum, load_of, shuffle_by, splat_of
+from pacscore.kernels.line_spans import BLOCK, is_inside, span_in_block, span_lines
 from pacscore.kernels.sample_lines import (
-    BLOCK,
     clear_block,
     combine_lane,
     finish_block,
-    is_inside,
-    span_in_block,
-    span_lines,
 )
 
 load4, splat4 = load_of(4), splat_of(4)

@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels._vector import gather
+from pacscore.kernels.line_spans import BLOCK, is_inside, span_in_block, span_lines
 from pacscore.kernels.sample_lines import (
-    BLOCK,
     clear_block,
     combine8,
     combine_lane,
     combine_some,
     finish_block,
-    is_inside,
     load8,
     numbers8,
     place_run,
-    span_in_block,
-    span_lines,
     splat8,
     to_float32,
 )

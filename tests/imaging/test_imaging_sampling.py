@@ -12,7 +12,7 @@ from reference import sampling as twin
 
 from pacscore.errors import InputError
 from pacscore.imaging import arrays
-from pacscore.kernels import sample_lines
+from pacscore.kernels.line_spans import BLOCK
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "float32", "float64", ">i2", ">f4"]
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -112,8 +112,7 @@ def test_results_are_the_same_for_any_number_of_threads_and_any_part(interpolati
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
     parts = np.empty_like(results[0])
-    block = sample_lines.BLOCK
-    for part in ((0, 120, 0, block), (120, 300, 0, block), (0, 300, block, 300)):
+    for part in ((0, 120, 0, BLOCK), (120, 300, 0, BLOCK), (0, 300, BLOCK, 300)):
         arrays.sample_lines(array, lines, 300, depths=3, interpolation=interpolation, part=part, out=parts)
     assert np.array_equal(results[0], parts)
 

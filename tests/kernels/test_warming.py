@@ -20,6 +20,7 @@ from pacscore.kernels import (
     display,
     edges,
     laplacian_pyramid,
+    line_spans,
     median,
     met_chunks,
     pointwise,
@@ -38,9 +39,9 @@ from pacscore.kernels import (
 from pacscore.kernels._compile import Kernel
 
 MODULES = (
-    blocks, components, compositing, contrast, denoise, display, edges, laplacian_pyramid, median, met_chunks,
-    pointwise, rank, rays, reduce, regions, regrid, runs, sample_cubic, sample_lines, sample_nearest, smooth,
-    statistics,
+    blocks, components, compositing, contrast, denoise, display, edges, laplacian_pyramid, line_spans, median,
+    met_chunks, pointwise, rank, rays, reduce, regions, regrid, runs, sample_cubic, sample_lines, sample_nearest,
+    smooth, statistics,
 )  # fmt: skip
 ELSEWHERE = {
     "chunks", "compare", "file_meta", "fragments", "heads", "pixels", "select", "shards", "unchecked_bytes",

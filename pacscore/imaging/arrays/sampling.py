@@ -21,6 +21,7 @@ from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import regrid as grids
 from pacscore.kernels import sample_cubic, sample_nearest
 from pacscore.kernels import sample_lines as linear
+from pacscore.kernels.line_spans import BLOCK
 
 COMBINATIONS = ("mean", "sum", "max", "min")
 """How several samples in depth make one value."""
@@ -154,7 +155,7 @@ def sample_lines(
     target = _target(out, (len(lines), columns))
     refuse_overlap(array, target)
     span = part or (0, len(lines), 0, columns)
-    if not (0 <= span[0] <= span[1] <= len(lines) and 0 <= span[2] <= span[3] <= columns) or span[2] % linear.BLOCK:
+    if not (0 <= span[0] <= span[1] <= len(lines) and 0 <= span[2] <= span[3] <= columns) or span[2] % BLOCK:
         raise InputError(f"Part {span} does not lie within {len(lines)} lines of {columns} columns, or begins between.")
     kernel, options = _kernel(interpolation)
     held = np.ascontiguousarray(lines, np.float64)
@@ -165,7 +166,7 @@ def sample_lines(
 
     def fill(begin: int, end: int) -> None:
         tile = np.array([span[0] + begin, span[0] + end, span[2], span[3]], np.int64)
-        scratch, offsets = np.zeros((5, linear.BLOCK + 8), np.float32), np.empty(linear.BLOCK + 8, np.int32)
+        scratch, offsets = np.zeros((5, BLOCK + 8), np.float32), np.empty(BLOCK + 8, np.int32)
         spans = np.empty((end - begin, depths, 4), np.int32)
         kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, offsets, spans, target)
 
