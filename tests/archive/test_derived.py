@@ -128,6 +128,8 @@ def test_headers_do_not_grow_with_the_square_of_the_number_of_slices() -> None:
     assert len(each) == len(many)
     assert max(map(len, each)) < 300
     assert all(uid.encode() in encoded for uid, encoded in zip(many, each, strict=True))
+    (alone,) = slice_references(many, list(many), 1)  # A picture of all of them is one object.
+    assert all(uid.encode() in alone for uid in many)
 
 
 def test_objects_are_whole_dicom_files_without_private_elements(filled: pacscore.Archive) -> None:
