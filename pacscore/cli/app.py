@@ -12,6 +12,7 @@ import typer
 
 from pacscore.cli import (
     bench,
+    catalog,
     create,
     demo,
     echo,
@@ -20,6 +21,7 @@ from pacscore.cli import (
     find,
     get,
     ingest,
+    map,
     move,
     process,
     query,
@@ -28,6 +30,7 @@ from pacscore.cli import (
     render,
     reseal,
     seal,
+    select,
     send,
     serve,
     show,
@@ -70,13 +73,14 @@ def _options(
 
 
 _CORE = (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm)
+_BULK = (select, map)
 _NETWORK = (serve, echo, send, query, move, get, queue, events)
 
-for module in (*_CORE, *_NETWORK):
+for module in (*_CORE, *_BULK, *_NETWORK):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
         module.run
     )
-
+app.add_typer(catalog.group)
 app.add_typer(bench.group, name=bench.NAME)
 
 

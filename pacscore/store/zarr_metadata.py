@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pacscore.errors import DamagedError
+from pacscore.errors import DamagedError, FormatVersionError
 from pacscore.store.layout import ArrayLayout
 from pacscore.store.plan import StackPlan
 from pacscore.store.strategy import Codec
@@ -106,6 +106,11 @@ def read_array_json(text: bytes, frame_rank: int) -> ArrayLayout:
         values = json.loads(text)
         (sharding,) = (codec["configuration"] for codec in values["codecs"] if codec["name"] == "sharding_indexed")
         inner = {codec["name"]: codec.get("configuration", {}) for codec in sharding["codecs"]}
+        unknown = set(inner) - {GRADIENT, FRAMES, "bytes", "blosc", "crc32c"}
+        if unknown:  # Decoding the rest alone would give other words, in silence.
+            raise FormatVersionError(
+                f"An array has the codec {unknown.pop()!r}, which this pacscore does not know. Install a newer one."
+            )
         predicted = inner.get(GRADIENT)
         if FRAMES in inner:
             codec, block_bytes = Codec(inner[FRAMES]["codec"], 0, ""), 0

@@ -9,11 +9,13 @@ from hypothesis import strategies as st
 from reference.shards import read_array
 from reference.store_series import Maker, smooth_words
 
-from pacscore.errors import InputError
+from pacscore.errors import FormatVersionError, InputError
 from pacscore.kernels.chunks import swap_words
 from pacscore.settings import Settings
 from pacscore.store.layout import choose_layout
+from pacscore.store.plan import StackPlan
 from pacscore.store.strategy import Codec, Strategy
+from pacscore.store.zarr_metadata import array_json, read_array_json
 
 NAMES = ["balanced", "frames", "bricks", "archive", "gradient", "jpegls", "htj2k"]
 SMALL = Strategy("small", brick=(4, 8, 8), brick_slices_min=2, block_bytes=256, frame_chunk_bytes=700)
@@ -184,3 +186,11 @@ def test_any_codec_of_blosc_round_trips(stage, codec):
     np.testing.assert_array_equal(read_array(members_of(generation), "0"), words)
     box = (slice(3, 5), slice(9, 60), slice(1, 2))
     np.testing.assert_array_equal(generation.array_source(0).read(box), words[box])
+
+
+def test_a_codec_of_a_newer_version_is_refused_and_not_left_out():
+    stack = StackPlan((3, 8, 8), "int16", ("slice", "row", "column"))
+    layout = choose_layout(stack, Strategy.named("gradient"), Settings())
+    text = array_json(layout, stack).replace(b"pacscore.gradient", b"pacscore.wavelet")
+    with pytest.raises(FormatVersionError, match=r"pacscore\.wavelet"):
+        read_array_json(text, 2)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,7 +29,6 @@ class Rig:
     scratch: Path
     readers: int
     patch_count: int = 8
-    _closed: bool = field(default=False, init=False)
 
     @cached_property
     def processes(self) -> ProcessPoolExecutor:
@@ -43,7 +42,15 @@ class Rig:
 
 
 class Stored:
-    """The cases, stored one way."""
+    """The cases, stored one way.
+
+    Attributes
+    ----------
+    is_on_disk : bool
+        There is something that can be stored once more.
+    """
+
+    is_on_disk = True
 
     def __init__(self, way: Way, cases: Sequence[Case], root: Path) -> None:
         self.way = way
@@ -97,6 +104,8 @@ class Stored:
 
 class Truth(Stored):
     """The same answers from memory."""
+
+    is_on_disk = False
 
     def __init__(self, way: Way, cases: Sequence[Case]) -> None:
         super().__init__(way, cases, Path())

@@ -149,11 +149,9 @@ def _during_ingest(stored: Stored, rig: Rig) -> list[Any]:
     def ingest() -> None:
         try:
             number = 0
-            while not done.is_set():
+            while stored.is_on_disk and not done.is_set():
                 stored.ingest_one(rig, number % len(stored.cases))
                 number += 1
-                if not stored.folders[0].exists():
-                    return  # The truth stores nothing.
         except BaseException as error:  # Handed to the reader's thread, which raises it.
             failures.append(error)
 
