@@ -39,7 +39,7 @@ def storage(
     ] = None,
     ways: Annotated[
         str | None,
-        typer.Option(help="Of the outside world, with commas and in quotes; 'none' for none.", show_default="all"),
+        typer.Option(help="Of the outside world, with commas; 'none' for none.", show_default="all"),
     ] = None,
     workloads: Annotated[str | None, typer.Option(help="With commas.", show_default="all")] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Counted rounds of each cell.")] = 5,

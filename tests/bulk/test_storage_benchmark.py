@@ -20,7 +20,6 @@ from pacscore.bulk.storage_benchmark.measure import BenchmarkRequest, run_benchm
 from pacscore.bulk.storage_benchmark.page import page_of
 from pacscore.bulk.storage_benchmark.plots import heat_map, size_against_speed
 from pacscore.bulk.storage_benchmark.results import Results, load_results
-from pacscore.bulk.storage_benchmark.ways import Way
 from pacscore.bulk.storage_benchmark.workloads import WORKLOADS
 from pacscore.cli.app import app
 from pacscore.errors import InputError
@@ -33,9 +32,7 @@ QUICK = BenchmarkRequest(strategies=("balanced",), ways=(), rounds=2, warm_round
 @pytest.fixture(scope="module")
 def results(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """A small run over every workload, with the outside ways that need nothing but what pacscore needs."""
-    request = replace(
-        QUICK, strategies=("balanced", "gradient"), ways=("DICOM files, pydicom", ".npy, memory map"), readers=1
-    )
+    request = replace(QUICK, strategies=("balanced", "gradient"), ways=("dicom-pydicom", "npy"), readers=1)
     return run_benchmark(data / "series" / "ct-increment-ge-4", tmp_path_factory.mktemp("bench"), request)
 
 
@@ -75,12 +72,12 @@ def test_every_workload_is_measured_warm_and_cold_with_its_interval(results: Res
     cold = {row.workload for row in results.rows if row.state == "cold"}
     assert cold == {name for name, workload in WORKLOADS.items() if workload.can_be_cold}
     headers = {row.way for row in results.rows if row.workload == "headers"}
-    assert headers == {"pacscore balanced", "pacscore gradient", "DICOM files, pydicom"}
-    volume = results.cell(".npy, memory map", "volume")
+    assert headers == {"pacscore balanced", "pacscore gradient", "dicom-pydicom"}
+    volume = results.cell("npy", "volume")
     assert volume is not None
     assert volume.bytes_read == results.bytes_words == 4 * 512 * 512 * 2
     sizes = {way.name: way.bytes_stored for way in results.ways}
-    assert sizes["pacscore gradient"] < sizes["pacscore balanced"] < sizes[".npy, memory map"]
+    assert sizes["pacscore gradient"] < sizes["pacscore balanced"] < sizes["npy"]
 
 
 def test_results_are_the_same_after_a_round_trip_and_their_schema_is_documented(
@@ -136,7 +133,7 @@ def test_a_way_that_answers_wrongly_or_cannot_store_is_named_and_not_timed(
 ) -> None:
     from pacscore.bulk.storage_benchmark import array_files, measure
 
-    npy = next(way for way in array_files.ARRAY_WAYS if way.name == ".npy, memory map")
+    npy = next(way for way in array_files.ARRAY_WAYS if way.name == "npy")
 
     def write_wrong(case, folder: Path) -> None:
         np.save(folder / "words.npy", case.words + 1)
@@ -162,10 +159,14 @@ def test_a_way_that_answers_wrongly_or_cannot_store_is_named_and_not_timed(
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_way_of_somebody_else_joins(data: Path, tmp_path: Path) -> None:
-    assert isinstance(Way, type)
+def test_a_way_of_somebody_else_joins_and_an_archive_is_only_read(data: Path, tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    with pacscore.create(root) as archive:
+        archive.ingest(data / "series" / "ct-increment-ge-4")
+    before = {path: path.read_bytes() for path in root.rglob("*.zip")}
     request = replace(QUICK, ways=("npz",), workloads=("volume", "patch64"), strategies=("lzma-frames",), cold=False)
-    found = run_benchmark(data / "series" / "ct-increment-ge-4", tmp_path, request)
+    found = run_benchmark(root, tmp_path / "out", request, match={"Modality": "CT"})
+    assert {path: path.read_bytes() for path in root.rglob("*.zip")} == before
     assert {row.way for row in found.rows} == {"npz", "pacscore lzma-frames"}
     assert found.left_out == {}
 
@@ -193,7 +194,16 @@ def test_joining_takes_fewer_than_forty_lines(name: str) -> None:
 
 def test_the_commands_write_a_page_and_compare(data: Path, tmp_path: Path) -> None:
     runner = CliRunner()
-    words = ["bench", "storage", str(data / "series" / "ct-increment-ge-4"), "--rounds", "2", "--ways", "none"]
+    words = [
+        "bench",
+        "storage",
+        str(data / "series" / "ct-increment-ge-4"),
+        "Modality=CT",
+        "--rounds",
+        "2",
+        "--ways",
+        "none",
+    ]
     words += ["--strategies", "balanced", "--workloads", "axial", "--no-cold", "--out", str(tmp_path)]
     shown = runner.invoke(app, words)
     assert shown.exit_code == 0, shown.output
@@ -203,5 +213,7 @@ def test_the_commands_write_a_page_and_compare(data: Path, tmp_path: Path) -> No
     same = runner.invoke(app, ["bench", "compare", *[str(tmp_path / "results.json")] * 2, "--json"])
     assert same.exit_code == 0
     assert json.loads(same.output)["changes"][0]["verdict"] == "same"
+    nothing = runner.invoke(app, [*words[:3], "Modality=MR", "--out", str(tmp_path / "none"), "--ways", "none"])
+    assert isinstance(nothing.exception, InputError)
     wrong = runner.invoke(app, [*words[:3], "--workloads", "juggling", "--out", str(tmp_path / "other")])
     assert isinstance(wrong.exception, InputError)

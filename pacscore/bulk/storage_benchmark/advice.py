@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,30 @@ def advise(results: Results) -> list[Advice]:
         originals = [way for way in results.ways if way.keeps_originals]
         if originals and found[-1].way not in keeping:
             found.append(_smallest(results, "Fewest bytes, originals kept", originals))
+        found += _all_round(results, keeping)
     return found
+
+
+def _all_round(results: Results, ways: Sequence[str]) -> list[Advice]:
+    """Of the ways that keep originals, the least geometric mean of bytes and all times, as multiples of the best."""
+    sizes = {way.name: way.bytes_stored for way in results.ways}
+    scores: dict[str, float] = {}
+    for way in ways:
+        cells = [results.cell(way, column) for column in results.columns]
+        measured = [cell for cell in cells if cell is not None]
+        if measured and len(measured) == len(cells):
+            times = [math.log(_multiple(results, cell, ways)) for cell in measured]
+            size = math.log(sizes[way] / min(sizes[each] for each in ways))
+            scores[way] = math.exp((sum(times) / len(times) + size) / 2)
+    if len(scores) < 2:
+        return []
+    best, other = sorted(scores, key=lambda way: scores[way])[:2]
+    share = 100 * sizes[best] / results.bytes_words
+    reason = (
+        f"Bytes and times weigh the same: together {scores[best]:.1f} times the best in each, {other} "
+        f"{scores[other]:.1f} times; {share:.0f} % of the uncompressed words."
+    )
+    return [Advice("A bit of everything, originals kept", best, reason)]
 
 
 def _fastest(results: Results, use: str, workloads: Sequence[str], ways: Sequence[str]) -> Advice | None:

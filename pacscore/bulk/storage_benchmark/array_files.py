@@ -123,13 +123,13 @@ def _open_hdf5(folder: Path) -> _Sliced:
 
 
 ARRAY_WAYS = (
-    Way("NIfTI .nii, nibabel", "uncompressed", ("nibabel",), _write_nifti("words.nii"),
+    Way("nii", "NIfTI, uncompressed, read by nibabel's proxy", ("nibabel",), _write_nifti("words.nii"),
         lambda folder: _Nifti(folder / "words.nii")),
-    Way("NIfTI .nii.gz, nibabel", "gzip as nibabel writes it", ("nibabel",), _write_nifti("words.nii.gz"),
+    Way("nii.gz", "NIfTI, gzip as nibabel writes it", ("nibabel",), _write_nifti("words.nii.gz"),
         lambda folder: _Nifti(folder / "words.nii.gz")),
-    Way(".npy, memory map", "uncompressed", ("numpy",), _write_npy, _open_npy),
+    Way("npy", "NumPy's own, read through a memory map", ("numpy",), _write_npy, _open_npy),
     Way("zarr-python", "its own defaults", ("zarr",), _write_zarr, _open_zarr),
     Way("tensorstore", "Zarr v3, chunks of 64³, Blosc LZ4 bitshuffle", ("tensorstore",), _write_tensorstore,
         _open_tensorstore),
-    Way("h5py gzip", "chunks=True, gzip 4, shuffle", ("h5py",), _write_hdf5, _open_hdf5),
+    Way("h5py-gzip", "chunks=True, gzip 4, shuffle", ("h5py",), _write_hdf5, _open_hdf5),
 )  # fmt: skip

@@ -87,8 +87,8 @@ def _way(name: str, what: str, encode: Encode, decode: Decode) -> Way:
 
 
 CODESTREAM_WAYS = (
-    _way("JPEG-LS files", "a file for each slice, CharLS", _jpegls, _jpegls_decoded),
-    _way("JPEG 2000 files", "a file for each slice, reversible, OpenJPEG", _jpeg2k, _jpeg2k_decoded),
-    _way("HTJ2K files", "a file for each slice, reversible, OpenJPH writes and OpenJPEG reads", _htj2k,
+    _way("jpeg-ls", "a file for each slice, CharLS", _jpegls, _jpegls_decoded),
+    _way("jpeg-2000", "a file for each slice, reversible, OpenJPEG", _jpeg2k, _jpeg2k_decoded),
+    _way("htj2k", "a file for each slice, reversible, OpenJPH writes and OpenJPEG reads", _htj2k,
          _jpeg2k_decoded),
 )  # fmt: skip

@@ -93,11 +93,11 @@ def _headers_with_simple_itk(folder: Path) -> list[str]:
 
 DICOM_WAYS = (
     Way(
-        "DICOM files, pydicom", "copied as they are; dcmread, sorted by position", ("pydicom",), _copy, _WithPydicom,
+        "dicom-pydicom", "DICOM files as they are; dcmread, sorted by position", ("pydicom",), _copy, _WithPydicom,
         headers=_headers_with_pydicom, keeps_originals=True,
     ),
     Way(
-        "DICOM files, SimpleITK", "copied as they are; ImageSeriesReader, rescaled", ("SimpleITK",), _copy,
+        "dicom-simpleitk", "DICOM files as they are; ImageSeriesReader, rescaled", ("SimpleITK",), _copy,
         _WithSimpleItk, headers=_headers_with_simple_itk, keeps_originals=True, rescales=True,
     ),
 )  # fmt: skip
