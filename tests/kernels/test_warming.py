@@ -44,8 +44,8 @@ MODULES = (
     smooth, statistics,
 )  # fmt: skip
 ELSEWHERE = {
-    "chunks", "compare", "file_meta", "fragments", "heads", "pixels", "select", "shards", "unchecked_bytes",
-    "walk",
+    "chunks", "compare", "file_meta", "fragments", "gradient", "heads", "pixels", "select", "shards",
+    "unchecked_bytes", "walk",
 }  # fmt: skip
 """What the archive calls: warmed by running one."""
 
