@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES: tuple[str, ...] = ("bulk_map",)
+MODULES: tuple[str, ...] = ("bulk_map", "bulk_convert")
 
 for _module in MODULES:
     import_module(_module)

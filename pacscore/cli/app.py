@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pacscore.cli import (
+    catalog,
     create,
     demo,
     echo,
@@ -78,6 +79,7 @@ for module in (*_CORE, *_BULK, *_NETWORK):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
         module.run
     )
+app.add_typer(catalog.group)
 
 
 def main() -> None:
