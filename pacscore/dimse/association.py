@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydicom.uid import UID
 from pynetdicom.acse import ACSE
@@ -26,7 +26,10 @@ from pacscore.dimse.commands import StoreAnswer, StoreRequest
 from pacscore.dimse.configuration import Limits, Right
 from pacscore.dimse.data_path import DataPath, Interrupted
 from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED
-from pacscore.errors import UnreachableError
+from pacscore.errors import DamagedError, StorageError, UnreachableError
+
+if TYPE_CHECKING:
+    from pacscore.archive.outgoing import Outgoing
 
 _numbers = itertools.count(1)
 
@@ -122,6 +125,7 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self.object_count = self.object_bytes = 0
         self._fast = fast
         self._context_ids: frozenset[int] | None = None
+        self._contexts: tuple[AcceptedContext, ...] = ()
         self._reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.acse = _Control(self)
         if fast:
@@ -142,11 +146,15 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
 
     @property
     def contexts(self) -> tuple[AcceptedContext, ...]:
-        """What both sides agreed on, by identifier."""
-        return tuple(
-            AcceptedContext(each.context_id, str(each.abstract_syntax), str(each.transfer_syntax[0]), bool(each.as_scu))
-            for each in self.accepted_contexts
-        )
+        """What both sides agreed on, by identifier; it does not change once the association stands."""
+        if not self._contexts:
+            self._contexts = tuple(
+                AcceptedContext(
+                    each.context_id, str(each.abstract_syntax), str(each.transfer_syntax[0]), bool(each.as_scu)
+                )
+                for each in self.accepted_contexts
+            )
+        return self._contexts
 
     @property
     def context_ids(self) -> frozenset[int]:
@@ -253,22 +261,28 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
 
     # Sending objects, in either role.
 
-    def send_object(self, context_id: int, request: StoreRequest, data: bytes) -> StoreAnswer:
+    def send_object(self, context_id: int, request: StoreRequest, data: Outgoing) -> StoreAnswer:
         """Send a data set as it is and wait for the answer.
 
         Raises
         ------
         UnreachableError
             The association ended, or the peer has not answered in time.
+        DamagedError, StorageError
+            A large object turned out to be damaged on its way: the association is aborted, since its message cannot
+            be finished.
         """
         self.object_count += 1
-        self.object_bytes += len(data)
+        self.object_bytes += data.length
         try:
             if self._fast:
-                self.dul.write_message(context_id, request.encode(), memoryview(data))
+                self.dul.write_message(context_id, request.encode(), data.pieces)
                 answer = self.dul.answers.get(timeout=self.limits.answer_seconds)
             else:
-                answer = self._send_slowly(context_id, request, data)
+                answer = self._send_slowly(context_id, request, data.joined())
+        except (DamagedError, StorageError):
+            self.abort()
+            raise
         except (Interrupted, queue.Empty) as error:
             raise self._lost() from error
         if answer is None:

@@ -23,7 +23,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.25
 _PDU_BYTES_SENT = 1 << 17  # Larger ones gain nothing on loopback, and some peers allocate what is announced.
 _PARTS_PER_WRITE = 512  # IOV_MAX is 1024 on Linux.
+_BYTES_PER_WRITE = 1 << 20
 _MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error)
 
 
@@ -314,8 +315,12 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         with self._write_lock:
             super()._send(pdu)
 
-    def write_message(self, context_id: int, command: bytes, data: memoryview | None = None) -> None:
-        """Write a command, and the data set of it where there is one.
+    def write_message(
+        self, context_id: int, command: bytes, data: Iterable[bytes | memoryview] | None = None
+    ) -> None:
+        """Write a command, and the pieces of its data set where there is one.
+
+        An error of the pieces leaves a message unfinished: nothing else can be said on this association any more.
 
         Raises
         ------
@@ -325,14 +330,16 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         peer_max = self.assoc.dimse.maximum_pdu_size or _PDU_BYTES_SENT
         size = max(min(peer_max, _PDU_BYTES_SENT) - 6, 1024)
         parts: list[Any] = []
+        waiting = 0
         with self._write_lock:
-            for pdu in pdus_of(context_id, COMMAND, memoryview(command), size):
+            for pdu in pdus_of(context_id, COMMAND, (command,), size):
                 parts += pdu
             for pdu in () if data is None else pdus_of(context_id, 0, data, size):
                 parts += pdu
-                if len(parts) >= _PARTS_PER_WRITE:
+                waiting += size
+                if len(parts) >= _PARTS_PER_WRITE or waiting >= _BYTES_PER_WRITE:
                     self._write(parts)
-                    parts = []
+                    parts, waiting = [], 0
             self._write(parts)
 
     def _write(self, parts: list[Any]) -> None:

@@ -124,7 +124,7 @@ def answer_get(server: DicomServer, association: NodeAssociation, request: Any, 
 def _get_one(progress: _Progress, one: Sendable, message_id: int) -> None:
     try:
         context = choose_context(progress.association.contexts, one.sop_class_uid, one.transfer_syntax_uid)
-        data = one.data_set_in(context.transfer_syntax_uid)
+        data = one.outgoing_in(context.transfer_syntax_uid)
         store = StoreRequest(message_id, one.sop_class_uid, one.sop_instance_uid)
         answer = progress.association.send_object(context.context_id, store, data)
     except UnreachableError:

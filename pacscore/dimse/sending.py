@@ -18,7 +18,7 @@ from pacscore.dimse.commands import StoreAnswer, StoreRequest
 from pacscore.dimse.configuration import Limits
 from pacscore.dimse.connecting import CONTEXT_COUNT_MAX, Address, connect
 from pacscore.dimse.conversion import choose_context
-from pacscore.dimse.objects import Sendable, StoredObject, read_ahead
+from pacscore.dimse.objects import Sendable, read_ahead
 from pacscore.errors import PacscoreError, UnreachableError
 
 _UNCOMPRESSED = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
@@ -112,7 +112,7 @@ class Sender:
             The peer cannot be reached; objects that were not tried are not in ``sent``.
         """
         kinds = [(each.sop_class_uid, each.transfer_syntax_uid) for each in objects]
-        for each, (sop_class_uid, syntax) in zip(_read(objects), kinds, strict=True):
+        for each, (sop_class_uid, syntax) in zip(read_ahead(objects), kinds, strict=True):
             if stopped():
                 return
             self._prepare(sop_class_uid, syntax, kinds)
@@ -159,16 +159,10 @@ class Sender:
 
     def _exchange(self, association: NodeAssociation, one: Sendable) -> tuple[StoreAnswer, int]:
         context = choose_context(association.contexts, one.sop_class_uid, one.transfer_syntax_uid)
-        data = one.data_set_in(context.transfer_syntax_uid)
+        data = one.outgoing_in(context.transfer_syntax_uid)
         self._message_id = self._message_id % 65535 + 1
         request = StoreRequest(self._message_id, one.sop_class_uid, one.sop_instance_uid, *self._originator)
-        return association.send_object(context.context_id, request, data), len(data)
-
-
-def _read(objects: Sequence[Sendable]) -> Iterable[Sendable]:
-    """Those of the archive read ahead; files are read by the system."""
-    stored = [each for each in objects if isinstance(each, StoredObject)]
-    return read_ahead(stored) if len(stored) == len(objects) > 1 else objects
+        return association.send_object(context.context_id, request, data), data.length
 
 
 def _contexts(kinds: Iterable[tuple[str, str]]) -> Iterator[Context]:

@@ -171,7 +171,7 @@ def test_our_user_sends_to_storescp_byte_for_byte(reference: Reference, data: Pa
     with Sender(make_entity("TEST", limits), Address("127.0.0.1", reference.port), limits) as sender:
         sender.send(objects, sent)
     assert sent.failures == []
-    expected = {hashlib.sha256(each.data_set_in(each.transfer_syntax_uid)).hexdigest() for each in objects}
+    expected = {hashlib.sha256(each.outgoing_in(each.transfer_syntax_uid).joined()).hexdigest() for each in objects}
     assert set(reference.digests()) <= expected
     assert len(reference.digests()) >= 4
 
