@@ -24,6 +24,7 @@ from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.dimse.admission import Admission
 from pacscore.dimse.commands import StoreAnswer, StoreRequest
 from pacscore.dimse.configuration import Limits, Right
+from pacscore.dimse.conversion import choose_contexts
 from pacscore.dimse.data_path import DataPath, Interrupted
 from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED
 from pacscore.errors import DamagedError, StorageError, UnreachableError
@@ -126,6 +127,7 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self._fast = fast
         self._context_ids: frozenset[int] | None = None
         self._contexts: tuple[AcceptedContext, ...] = ()
+        self._chosen: dict[tuple[str, str], tuple[AcceptedContext, ...]] = {}
         self._reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.acse = _Control(self)
         if fast:
@@ -155,6 +157,20 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
                 for each in self.accepted_contexts
             )
         return self._contexts
+
+    def contexts_for(self, sop_class_uid: str, stored: str) -> tuple[AcceptedContext, ...]:
+        """The contexts that an object of a class, stored in a syntax, can be sent on, the best first.
+
+        Raises
+        ------
+        UnsupportedError
+            There is none.
+        """
+        kind = (sop_class_uid, stored)
+        found = self._chosen.get(kind)
+        if found is None:
+            found = self._chosen[kind] = choose_contexts(self.contexts, sop_class_uid, stored)
+        return found
 
     @property
     def context_ids(self) -> frozenset[int]:

@@ -71,6 +71,9 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         self._wake_lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
+        self._poll = select.poll()
+        self._poll.register(self._wake_read, select.POLLIN)
+        self._polled: socket.socket | None = None
         self._run_loop_delay = 0
 
     # Waiting, instead of looking every millisecond.
@@ -205,17 +208,20 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
 
     def _wait(self, connection: socket.socket | None) -> bool:
         """Wait a moment, or until there is something to do; whether the connection has something for us."""
-        poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
         try:
-            if connection is not None:
-                poll.register(connection, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poll.poll(_TICK_SECONDS * 1000)}
+            if connection is not None and connection is not self._polled:
+                self._poll.register(connection, select.POLLIN)
+                self._polled = connection
+            ready = self._poll.poll(_TICK_SECONDS * 1000)
         except (OSError, ValueError):
             return True  # Reading says what is wrong.
-        if self._wake_read in ready:
-            os.read(self._wake_read, 4096)
-        return any(descriptor != self._wake_read for descriptor in ready)
+        is_readable = False
+        for descriptor, _ in ready:
+            if descriptor == self._wake_read:
+                os.read(self._wake_read, 4096)
+            else:
+                is_readable = True
+        return is_readable
 
     # Receiving.
 
@@ -315,9 +321,7 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         with self._write_lock:
             super()._send(pdu)
 
-    def write_message(
-        self, context_id: int, command: bytes, data: Iterable[bytes | memoryview] | None = None
-    ) -> None:
+    def write_message(self, context_id: int, command: bytes, data: Iterable[bytes | memoryview] | None = None) -> None:
         """Write a command, and the pieces of its data set where there is one.
 
         An error of the pieces leaves a message unfinished: nothing else can be said on this association any more.

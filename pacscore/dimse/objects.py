@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +22,7 @@ from pacscore.errors import InputError, PacscoreError, UnsupportedError
 
 if TYPE_CHECKING:
     from pacscore.archive.instance import Instance
+    from pacscore.dimse.association import AcceptedContext
 
 _RUNS_AHEAD = 2
 
@@ -86,7 +88,7 @@ class StoredObject:
     def _decoded(self, count: int) -> DecodedFrames:
         frames = [self.instance.frame(index) for index in range(count)]
         description = decoded_description(self.instance.series.frames, self.instance.ordinal, 0)
-        return DecodedFrames(frames, description.photometric, description.samples)
+        return DecodedFrames(frames, description)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,20 @@ def _undecoded(count: int) -> DecodedFrames:
     raise UnsupportedError(
         "compressed files are not decoded on their way: take them into an archive, and send from it."
     )
+
+
+def prepare(one: Sendable, contexts: Sequence[AcceptedContext]) -> tuple[AcceptedContext, Outgoing]:
+    """An object as the peer takes it, and the context for it: the first of those given that it can be made for.
+
+    Raises
+    ------
+    UnsupportedError, UndecodableError
+        It can be made for none of them.
+    """
+    for context in contexts[:-1]:
+        with suppress(UnsupportedError):
+            return context, one.outgoing_in(context.transfer_syntax_uid)
+    return contexts[-1], one.outgoing_in(contexts[-1].transfer_syntax_uid)
 
 
 def files_to_send(paths: Iterable[Path]) -> Iterator[FileObject | tuple[Path, str]]:

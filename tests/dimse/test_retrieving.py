@@ -9,10 +9,12 @@ import pydicom
 import pytest
 from dimse.conftest import Started
 from dimse.objects_made import data_set
+from dimse.sink import Sink
 from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 
 import pacscore
+from pacscore.dicom.encoding import JPEG_2000_LOSSLESS, JPEG_LS_LOSSLESS, RLE_LOSSLESS
 from pacscore.dimse import models
 from pacscore.dimse.configuration import Peer, Right
 from pacscore.dimse.connecting import Address
@@ -49,14 +51,7 @@ def test_what_is_got_is_what_was_stored(server: DicomServer, tmp_path: Path, sea
         address = Address("127.0.0.1", server.port)
         state = get(address, "study", {"StudyInstanceUID": "1.2.3.0"}, other, sop_class_uids=[CT])
         assert (state.completed, state.failed, state.received, state.remaining) == (5, 0, 5, 0)
-        found, stored = _originals(other), _originals(server.archive)
-        assert {uid: raw for uid, raw in found.items() if uid in ("1.2.3.1", "1.2.3.3", "1.2.3.5")} == {
-            uid: raw for uid, raw in stored.items() if uid in ("1.2.3.1", "1.2.3.3", "1.2.3.5")
-        }
-        # The peer took one uncompressed syntax: what was stored implicit was converted, and is equal as a data set.
-        assert set(found) == set(stored)
-        for uid in stored:
-            assert other.instance(uid).dataset() == server.archive.instance(uid).dataset()
+        assert _originals(other) == _originals(server.archive)  # Each syntax had a context of its own.
 
 
 def test_pynetdicom_gets_with_counts(server: DicomServer) -> None:
@@ -195,3 +190,97 @@ def test_compressed_objects_go_as_they_are_or_decoded_with_equal_samples(start: 
     for uid, received in came.items():
         expected = server.archive.instance(uid).frame(0)
         np.testing.assert_array_equal(received.pixel_array, expected)
+
+
+@pytest.mark.parametrize("syntax", [RLE_LOSSLESS, JPEG_2000_LOSSLESS, JPEG_LS_LOSSLESS])
+def test_a_peer_that_takes_only_lossless_compression_gets_it_and_the_samples_are_equal(
+    start: Started, syntax: str
+) -> None:
+    sink = Sink(CT, [syntax])
+    try:
+        server = start(peers=(sink.peer,))
+        _fill(server, 3)
+        server.archive.seal()
+        state = move(Address("127.0.0.1", server.port), "study", {"StudyInstanceUID": "1.2.3.0"}, "TARGET")
+    finally:
+        sink.stop()
+    assert (state.completed, state.failed) == (3, 0)
+    for received in sink.came:
+        assert received.file_meta.TransferSyntaxUID == syntax
+        stored = server.archive.instance(str(received.SOPInstanceUID))
+        np.testing.assert_array_equal(received.pixel_array, stored.frame(0))
+        mine = stored.dataset()
+        del received.PixelData, mine.PixelData
+        assert received == mine
+
+
+def test_what_no_encoder_can_hold_fails_alone(start: Started) -> None:
+    sink = Sink(CT, ["1.2.840.10008.1.2.4.80"])
+    try:
+        server = start(peers=(sink.peer,))
+        _fill(server, 2)
+        twelve_bits = data_set("1.2.3.9", number=9).replace(b"\x28\0\x01\1US\2\0\x10\0", b"\x28\0\x01\1US\2\0\x0c\0")
+        server.archive.receive(twelve_bits, transfer_syntax=EXPLICIT)
+        state = move(Address("127.0.0.1", server.port), "study", {"StudyInstanceUID": "1.2.3.0"}, "TARGET")
+    finally:
+        sink.stop()
+    assert (state.completed, state.failed, state.failed_uids) == (2, 1, ["1.2.3.9"])
+
+
+def test_a_get_that_is_cancelled_says_what_is_left(server: DicomServer, tmp_path: Path) -> None:
+    _fill(server, 40)
+    with pacscore.create(tmp_path / "other") as other:
+        state = get(
+            Address("127.0.0.1", server.port),
+            "study",
+            {"StudyInstanceUID": "1.2.3.0"},
+            other,
+            sop_class_uids=[CT],
+            stopped=lambda: True,
+        )
+        assert state.cancelled
+        assert 0 < state.completed < 40
+        assert state.completed + state.remaining == 40
+        assert len(list(other.find("instance"))) == state.received == state.completed
+
+
+def test_a_move_that_is_cancelled_says_what_is_left(start: Started) -> None:
+    sink = Sink(CT, [EXPLICIT, IMPLICIT], seconds=0.02)
+    try:
+        server = start(peers=(sink.peer,))
+        _fill(server, 40)
+        address = Address("127.0.0.1", server.port)
+        state = move(address, "study", {"StudyInstanceUID": "1.2.3.0"}, "TARGET", stopped=lambda: True)
+    finally:
+        sink.stop()
+    assert state.cancelled
+    assert 0 < state.completed < 40
+    assert state.completed + state.remaining == 40
+    assert len(sink.came) == state.completed
+
+
+def test_the_final_response_to_a_cancelled_get_is_fe00_with_counts(server: DicomServer) -> None:
+    _fill(server, 40)
+    entity = AE("TESTER")
+    entity.add_requested_context(models.STUDY_GET)
+    entity.add_requested_context(CT, [IMPLICIT])
+    entity.add_requested_context(CT, [EXPLICIT])
+    association = entity.associate(
+        "127.0.0.1",
+        server.port,
+        ext_neg=[build_role(CT, scp_role=True)],
+        evt_handlers=[(evt.EVT_C_STORE, lambda event: 0)],
+    )
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel, identifier.StudyInstanceUID = "STUDY", "1.2.3.0"
+    statuses = []
+    for status, _ in association.send_c_get(identifier, models.STUDY_GET, msg_id=7):
+        if not statuses:
+            association.send_c_cancel(7, query_model=models.STUDY_GET)
+        statuses.append(status)
+    association.release()
+    last = statuses[-1]
+    assert last.Status == 0xFE00
+    assert last.NumberOfRemainingSuboperations > 0
+    assert last.NumberOfRemainingSuboperations + last.NumberOfCompletedSuboperations == 40
+    assert last.NumberOfFailedSuboperations == 0
