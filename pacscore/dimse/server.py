@@ -52,7 +52,7 @@ class DicomServer:
     archive
         Open for writing.
     rules, webhooks
-        What goes on to whom, and who is told when a study has become quiet.
+        What goes on to whom, and who is told when a study has become quiet or was sent on.
     fast
         Use our data path; without it everything goes through pynetdicom.
     listener
@@ -90,7 +90,7 @@ class DicomServer:
             forwarding.KIND: Forwarding(self),
             "webhook": Webhook(),
         }
-        self.worker = Worker(self.queue, transports, follower if rules or webhooks else None, _tell_job)
+        self.worker = Worker(self.queue, transports, follower if rules or webhooks or quiet else None, _tell_job)
         self._contexts = [build_context(uid, list(_UNCOMPRESSED)) for uid in models.SERVED]
         self._tls = server_context(node.tls) if node.tls is not None else None
         self._listener = listener if listener is not None else listen(node.host, node.port)

@@ -4,6 +4,8 @@ W1  The archive's events are followed from a position that is kept in the queue'
     of all events before it are in the queue, so a crash repeats work and loses none.
 W2  A study is complete when nothing has come for it during a rule's quiet time; associations say nothing about that.
 W3  A series goes to a destination again only when it has got more objects since.
+W4  That a study became quiet is noted in the archive's event log; webhooks are told what stands there, of ``quiet`` and
+    of ``forwarded``, so that those who follow the log and those who are called learn the same.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pacscore.archive.noting import NOTED_KINDS
 from pacscore.filesystem import FileSystem, LocalFileSystem
 from pacscore.flow.queue import WorkQueue
 from pacscore.flow.rules import Rule
@@ -73,15 +76,21 @@ class Follower:
             kept = json.loads(self._place_path.read_text("utf-8"))
             return kept["position"], dict(kept["sent"])
         except FileNotFoundError:
-            position = None
-        for event in self._archive.events():  # The first time: what was there before the rules is not their affair.
-            position = event["position"]
-        return position, {}
+            return self._archive.last_position(), {}  # What was there before the rules is not their affair.
+
+    @property
+    def look_seconds(self) -> float:
+        """How often to look: a tenth of the shortest quiet time, between half a second and five."""
+        shortest = min([self._quiet_seconds, *(rule.quiet_seconds for rule in self._rules)])
+        return min(5.0, max(0.5, shortest / 10))
 
     def step(self) -> int:
         """Take note of new events, and queue what has become quiet; how many jobs were added."""
         for event in self._archive.events(after=self._position):
             self._position = event["position"]
+            if event.get("kind") in NOTED_KINDS:
+                self._tell(event)
+                continue
             if event.get("kind") == "received":
                 self._note(event, sender=str(event.get("source", "")).split("@", maxsplit=1)[0])
             for part in event.get("series", ()):
@@ -110,7 +119,7 @@ class Follower:
                     added += self._forward(uid, study, rule)
                     study.settled.add(number)
             if quiet >= self._quiet_seconds and len(study.settled) == len(self._rules):
-                added += self._notify(uid)
+                self._note_quiet(uid)
                 del self._studies[uid]
         return added
 
@@ -130,18 +139,19 @@ class Follower:
                 added += 1
         return added
 
-    def _notify(self, study_uid: str) -> int:
-        rows = list(self._archive.find("study", StudyInstanceUID=study_uid)) if self._webhooks else []
-        for row in rows:
-            event = {
-                "kind": "quiet",
-                "study_instance_uid": study_uid,
-                "series": row["NumberOfStudyRelatedSeries"],
-                "instances": row["NumberOfStudyRelatedInstances"],
-            }
-            for address in self._webhooks:
-                self._queue.put("webhook", address, event)
-        return len(rows) * len(self._webhooks)
+    def _note_quiet(self, study_uid: str) -> None:
+        for row in self._archive.find("study", StudyInstanceUID=study_uid):
+            self._archive.note(
+                "quiet",
+                study_instance_uid=study_uid,
+                series_count=int(row["NumberOfStudyRelatedSeries"]),
+                instance_count=int(row["NumberOfStudyRelatedInstances"]),
+            )
+
+    def _tell(self, event: Mapping[str, Any]) -> None:
+        told = {name: value for name, value in event.items() if name != "position"}
+        for address in self._webhooks:
+            self._queue.put("webhook", address, told)
 
     def _keep_place(self) -> None:
         while len(self._sent) > _REMEMBERED_MAX:
