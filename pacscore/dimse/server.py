@@ -84,7 +84,15 @@ class DicomServer:
         self.queue = WorkQueue(archive.root / "queue")
         rules, webhooks = tuple(rules), tuple(webhooks)
         quiet = node.limits.quiet_seconds
-        follower = Follower(archive, self.queue, rules, webhooks=webhooks, quiet_seconds=quiet)
+        self._sealing = QuietSealing(archive)
+        follower = Follower(
+            archive,
+            self.queue,
+            rules,
+            webhooks=webhooks,
+            quiet_seconds=quiet,
+            quiet=self._sealing.add if quiet else None,
+        )
         transports: dict[str, Transport] = {
             committing.KIND: self.committing,
             forwarding.KIND: Forwarding(self),
@@ -98,7 +106,6 @@ class DicomServer:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept_all, name="acceptor", daemon=True)
-        self._sealing = QuietSealing(archive, self.receiver, node.limits)
 
     @property
     def port(self) -> int:

@@ -51,14 +51,17 @@ class Follower:
         *,
         webhooks: Iterable[str] = (),
         quiet_seconds: float = 30.0,
+        quiet: Callable[[frozenset[str]], None] | None = None,
         filesystem: FileSystem | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``quiet`` is called with the Series Instance UIDs of a study that something came for, once it is quiet."""
         self._archive = archive
         self._queue = queue
         self._rules = tuple(rules)
         self._webhooks = tuple(webhooks)
         self._quiet_seconds = quiet_seconds
+        self._on_quiet = quiet
         self._filesystem = filesystem or LocalFileSystem()
         self._clock = clock
         self._studies: dict[str, _Study] = {}
@@ -66,6 +69,12 @@ class Follower:
         self._saved = self._position
         if not self._place_path.exists():
             self._keep_place()
+
+    def take_over(self) -> None:
+        """Go on where the one who followed before has come to; for who gets the queue's lock from another process."""
+        self._studies.clear()
+        self._position, self._sent = self._kept_place()
+        self._saved = self._position
 
     @property
     def _place_path(self) -> Path:
@@ -119,7 +128,8 @@ class Follower:
                     added += self._forward(uid, study, rule)
                     study.settled.add(number)
             if quiet >= self._quiet_seconds and len(study.settled) == len(self._rules):
-                self._note_quiet(uid)
+                if self._note_quiet(uid) and self._on_quiet is not None:
+                    self._on_quiet(frozenset(study.series))
                 del self._studies[uid]
         return added
 
@@ -139,14 +149,19 @@ class Follower:
                 added += 1
         return added
 
-    def _note_quiet(self, study_uid: str) -> None:
+    def _note_quiet(self, study_uid: str) -> bool:
+        """Note that a study is quiet, and whether that is news: its being laid out, or told of before, is none."""
         for row in self._archive.find("study", StudyInstanceUID=study_uid):
+            series_count, instance_count = (int(row[f"NumberOfStudyRelated{name}"]) for name in ("Series", "Instances"))
+            mark = f"quiet {study_uid}"
+            if self._sent.get(mark) == instance_count:
+                continue
             self._archive.note(
-                "quiet",
-                study_instance_uid=study_uid,
-                series_count=int(row["NumberOfStudyRelatedSeries"]),
-                instance_count=int(row["NumberOfStudyRelatedInstances"]),
+                "quiet", study_instance_uid=study_uid, series_count=series_count, instance_count=instance_count
             )
+            self._sent[mark] = instance_count
+            return True
+        return False
 
     def _tell(self, event: Mapping[str, Any]) -> None:
         told = {name: value for name, value in event.items() if name != "position"}

@@ -70,6 +70,8 @@ class Worker:
         return True
 
     def _work(self) -> None:
+        if self._follower is not None:
+            self._follower.take_over()
         followed = float("-inf")
         while not self._stopping.wait(_LOOK_SECONDS):
             now = time.monotonic()

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
+import pytest
 from dimse.conftest import LIMITS, Started
 from dimse.objects_made import data_set
 from typer.testing import CliRunner
@@ -15,6 +16,12 @@ from pacscore.dimse.configuration import ALL_RIGHTS, Peer
 from pacscore.flow.rules import Rule
 
 EXPLICIT = "1.2.840.10008.1.2.1"
+
+
+@pytest.fixture
+def fast() -> bool:
+    """What is tested here does not depend on the data path."""
+    return True
 
 
 def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

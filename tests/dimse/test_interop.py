@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -19,10 +20,10 @@ import pydicom
 import pytest
 from dimse.conftest import Started
 
-from pacscore.dimse.configuration import Limits, Peer, Right
+from pacscore.dimse.configuration import Limits, Peer, Right, Tls
 from pacscore.dimse.connecting import Address, make_entity
 from pacscore.dimse.objects import FileObject, files_to_send
-from pacscore.dimse.requesting import echo, query
+from pacscore.dimse.requesting import echo, move, query
 from pacscore.dimse.sending import Sender, Sent
 from pacscore.dimse.server import DicomServer
 
@@ -190,6 +191,7 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "SyncStorageArea": True,
             "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True,
             "DicomModalities": {
                 "pacscore": ["PACSCORE", "127.0.0.1", peer_port],
                 "reference": ["STORESCP", "127.0.0.1", reference_port],
@@ -206,6 +208,16 @@ class Orthanc:
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
+
+    def put(self, path: str, body: Any) -> None:
+        self._send("PUT", path, json.dumps(body).encode())
+
+    def delete(self, path: str) -> None:
+        self._send("DELETE", path, None)
+
+    def _send(self, method: str, path: str, data: bytes | None) -> None:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, method=method)
+        urllib.request.urlopen(request, timeout=60).close()
 
     def raw(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=60) as answer:
@@ -247,3 +259,104 @@ def test_orthanc_receives_from_us_sends_to_us_and_queries_us(
     )
     contents = orthanc.ask(f"/queries/{answer['ID']}/answers?expand&simplify")
     assert [each["NumberOfSeriesRelatedInstances"] for each in contents] == [str(len(objects))]
+
+
+def test_orthanc_keeps_what_we_send_and_fetches_from_us_byte_for_byte(
+    start: Started, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    server = start("mover", peers=(Peer("ORTHANC", "127.0.0.1", orthanc.dicom, ALL),))
+    server.archive.ingest(Path(str(files("pacscore") / "data" / "sts003" / "pet")))
+    server.archive.seal()
+    expected = sorted(_digests(server).values())
+    (study,) = [row["StudyInstanceUID"] for row in server.archive.find("study")]
+    state = move(Address("127.0.0.1", server.port), "study", {"StudyInstanceUID": study}, "ORTHANC")
+    assert (state.completed, state.failed) == (len(expected), 0)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for number, name in enumerate(orthanc.ask("/instances")):
+        (kept / f"{number}.dcm").write_bytes(orthanc.raw(f"/instances/{name}/file"))
+    assert sorted(hashlib.sha256(_data_set(each)).hexdigest() for each in kept.iterdir()) == expected
+
+    for name in orthanc.ask("/studies"):
+        orthanc.delete(f"/studies/{name}")
+    orthanc.put("/modalities/mover", ["PACSCORE", "127.0.0.1", server.port])
+    answer = orthanc.ask("/modalities/mover/query", {"Level": "Study", "Query": {"StudyInstanceUID": study}})
+    orthanc.ask(f"/queries/{answer['ID']}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+    again = [orthanc.raw(f"/instances/{name}/file") for name in orthanc.ask("/instances")]
+    for number, raw in enumerate(again):
+        (kept / f"{number}.dcm").write_bytes(raw)
+    assert len(again) == len(expected)
+    assert sorted(hashlib.sha256(_data_set(each)).hexdigest() for each in kept.iterdir()) == expected
+
+
+@pytest.mark.parametrize("tool", ["echoscu", "storescu", "findscu", "getscu", "movescu"])
+def test_dcmtk_by_tls_with_client_certificates(
+    start: Started, reference: Reference, certificates: Path, tmp_path: Path, tool: str
+) -> None:
+    tls = Tls(*(str(certificates / name) for name in ("node.crt", "node.key", "client.crt")))
+    server = start(tls=tls, peers=(Peer("STORESCP", "127.0.0.1", reference.port, ALL),))
+    files_of = sorted(Path(str(files("pacscore") / "data" / "sts003" / "ct")).iterdir())[:3]
+    secure = ["+tls", str(certificates / "client.key"), str(certificates / "client.crt")]
+    secure += ["+cf", str(certificates / "node.crt"), "-aec", "PACSCORE"]
+    node = ["127.0.0.1", str(server.port)]
+    got = tmp_path / "got"
+    got.mkdir()
+    if tool != "storescu":
+        for each in files_of:
+            server.archive.receive(each.read_bytes())
+    keys = [
+        "-S",
+        "-k",
+        "QueryRetrieveLevel=STUDY",
+        "-k",
+        f"StudyInstanceUID={pydicom.dcmread(files_of[0]).StudyInstanceUID}",
+    ]
+    options = {
+        "echoscu": node,
+        "storescu": [*node, *map(str, files_of)],
+        "findscu": [*keys, "-k", "NumberOfStudyRelatedInstances", *node],
+        "getscu": [*keys, "-od", str(got), *node],
+        "movescu": [*keys, "-aem", "STORESCP", *node],
+    }
+    done = _run(tool, *secure, *options[tool])
+    assert done.returncode == 0, done.stderr
+    expected = sorted(hashlib.sha256(_data_set(each)).hexdigest() for each in files_of)
+    if tool == "storescu":
+        assert sorted(_digests(server).values()) == expected
+    if tool == "findscu":
+        assert "[3]" in done.stdout + done.stderr
+    if tool == "getscu":
+        assert len(list(got.iterdir())) == 3
+    if tool == "movescu":
+        assert reference.digests() == expected
+    stranger = [str(certificates / "stranger.key"), str(certificates / "stranger.crt")]
+    assert _run(tool, "+tls", *stranger, *secure[3:], *options[tool]).returncode
+
+
+def _pynetdicom(app: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pynetdicom", app, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_pynetdicoms_own_programs(start: Started, reference: Reference, tmp_path: Path) -> None:
+    server = start(peers=(Peer("STORESCP", "127.0.0.1", reference.port, ALL),))
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for each in sorted(Path(str(files("pacscore") / "data" / "sts003" / "ct")).iterdir())[:3]:
+        shutil.copy(each, folder)
+    expected = sorted(hashlib.sha256(_data_set(each)).hexdigest() for each in folder.iterdir())
+    study = str(pydicom.dcmread(next(folder.iterdir())).StudyInstanceUID)
+    node = ["127.0.0.1", str(server.port)]
+    keys = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    assert _pynetdicom("echoscu", *node).returncode == 0
+    assert _pynetdicom("storescu", *node, str(folder)).returncode == 0
+    assert sorted(_digests(server).values()) == expected
+    found = _pynetdicom("findscu", *node, *keys, "-k", "NumberOfStudyRelatedInstances=")
+    assert found.returncode == 0
+    assert "3" in found.stdout + found.stderr
+    got = tmp_path / "got"
+    got.mkdir()
+    assert _pynetdicom("getscu", *node, *keys, "-od", str(got)).returncode == 0
+    assert sorted(hashlib.sha256(_data_set(each)).hexdigest() for each in got.iterdir()) == expected
+    assert _pynetdicom("movescu", *node, "-aem", "STORESCP", *keys).returncode == 0
+    assert reference.digests() == expected

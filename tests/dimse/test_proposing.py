@@ -22,6 +22,12 @@ from pacscore.dimse.server import DicomServer
 COUNT = 45  # Classes, private ones: with both syntaxes 90 kinds, of three contexts each.
 
 
+@pytest.fixture
+def fast() -> bool:
+    """What is tested here does not depend on the data path."""
+    return True
+
+
 def _class(number: int) -> str:
     return f"1.2.826.0.1.3680043.9.9999.1.{number}"
 
@@ -43,9 +49,7 @@ def _content(archive: pacscore.Archive) -> dict[str, bytes]:
     }
 
 
-def test_what_is_sent_by_several_sub_associations_arrives_as_it_is(start: Started, fast: bool) -> None:
-    if not fast:
-        pytest.skip("which contexts are proposed does not depend on the data path (until 2027-12-31)")
+def test_what_is_sent_by_several_sub_associations_arrives_as_it_is(start: Started) -> None:
     target = start("target", ae_title="TARGET")
     source = start("source", peers=(Peer("TARGET", "127.0.0.1", target.port, frozenset(Right)),))
     made = _fill(source)
@@ -55,11 +59,7 @@ def test_what_is_sent_by_several_sub_associations_arrives_as_it_is(start: Starte
     assert target.counters.associations == 3  # Nothing is asked for twice: neighbours differ, and yet none thrash.
 
 
-def test_what_is_fetched_by_several_associations_comes_once_and_as_it_is(
-    start: Started, fast: bool, tmp_path: Path
-) -> None:
-    if not fast:
-        pytest.skip("which contexts are proposed does not depend on the data path (until 2027-12-31)")
+def test_what_is_fetched_by_several_associations_comes_once_and_as_it_is(start: Started, tmp_path: Path) -> None:
     source = start("source")
     made = _fill(source)
     classes = [_class(number) for number in (*range(100, 125), *range(COUNT))]
@@ -72,9 +72,7 @@ def test_what_is_fetched_by_several_associations_comes_once_and_as_it_is(
     assert source.counters.associations == 2
 
 
-def test_what_a_peer_takes_in_no_syntax_is_asked_for_once(start: Started, fast: bool) -> None:
-    if not fast:
-        pytest.skip("which contexts are proposed does not depend on the data path (until 2027-12-31)")
+def test_what_a_peer_takes_in_no_syntax_is_asked_for_once(start: Started) -> None:
     source = start("source")
     _fill(source, 3)
     sink = Sink(_class(1), [EXPLICIT_LITTLE])

@@ -29,6 +29,12 @@ COUNT = 12
 
 
 @pytest.fixture
+def fast() -> bool:
+    """What is tested here does not depend on the data path."""
+    return True
+
+
+@pytest.fixture
 def source(tmp_path: Path) -> Path:
     with pacscore.create(tmp_path / "source") as archive:
         for number in range(COUNT):
