@@ -8,6 +8,7 @@ S3  What a peer accepts in no syntax is not asked for again: its objects fail wi
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -123,6 +124,14 @@ class Sender:
         if association is not None:
             with suppress(PacscoreError, OSError):
                 association.end()
+
+    def cut(self) -> None:
+        """Cut the connection, as if the cable was pulled; for tests of peers that have to bear it."""
+        association = self._association
+        connection = None if association is None or association.dul.socket is None else association.dul.socket.socket
+        if connection is not None:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def expect(self, objects: Iterable[Sendable]) -> None:
         """Say what will be sent, so that one association is asked for all of it."""
