@@ -22,7 +22,7 @@ from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
 
 from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.dimse.admission import Admission
-from pacscore.dimse.commands import StoreAnswer, StoreRequest
+from pacscore.dimse.commands import StoreAnswer, StoreRequest, encode_answer
 from pacscore.dimse.configuration import Limits, Right
 from pacscore.dimse.conversion import choose_contexts
 from pacscore.dimse.data_path import DataPath, Interrupted
@@ -75,15 +75,21 @@ class AcceptedContext:
 
 
 class _Checkpoint(threading.Event):
-    """Where pynetdicom's reactor pauses: here it also sleeps until there is something to do."""
+    """Where pynetdicom's reactor pauses: here it sleeps until there is something to do, and serves messages at once.
 
-    def __init__(self) -> None:
+    Each of its own rounds begins with a sleep of a millisecond, which is longer than a query takes.
+    """
+
+    def __init__(self, serve: Callable[[], bool]) -> None:
         super().__init__()
         self.work = threading.Event()
+        self._serve = serve
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.work.wait(0.25)
-        self.work.clear()
+        while self.work.wait(0.25):
+            self.work.clear()
+            if not self._serve():
+                break  # Something else has happened: the reactor looks.
         return super().wait(timeout)
 
 
@@ -132,7 +138,7 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self.acse = _Control(self)
         if fast:
             self.dul = DataPath(self)
-            self._reactor_checkpoint = _Checkpoint()
+            self._reactor_checkpoint = _Checkpoint(self._serve_waiting)
             self._reactor_checkpoint.set()
             self.dimse.msg_queue = _SignallingQueue(self.signal)
             self.dul.to_user_queue = _SignallingQueue(self.signal)
@@ -231,6 +237,17 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             if self.services is not None:
                 self.services.closed(self)
 
+    def _serve_waiting(self) -> bool:
+        """Serve the messages that have come; whether there was one."""
+        has_served = False
+        while not self._kill:
+            context_id, message = self.dimse.get_msg(block=False)
+            if not message:
+                break
+            self._serve_request(message, context_id)
+            has_served = True
+        return has_served
+
     def _serve_request(self, msg: Any, context_id: int) -> None:
         if isinstance(msg, N_EVENT_REPORT) and not msg.is_valid_request:
             self._reports.put(msg)
@@ -274,6 +291,17 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         if outcome.comment:
             answer.ErrorComment = outcome.comment
         self.dimse.send_msg(answer, context.context_id)
+
+    def send_answer(self, context_id: int, answer: Any) -> None:
+        """Send a response without a data set, or with its encoded ``Identifier``: on our path by who has made it."""
+        identifier = getattr(answer, "Identifier", None)
+        command = None
+        if self._fast and answer.AffectedSOPClassUID is not None:
+            command = encode_answer(answer, has_data_set=identifier is not None)
+        if command is None:
+            self.dimse.send_msg(answer, context_id)
+        else:
+            self.dul.write_message(context_id, command, None if identifier is None else (identifier.getbuffer(),))
 
     # Sending objects, in either role.
 
