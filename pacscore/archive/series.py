@@ -6,7 +6,7 @@ waits in the journal is stacked on the fly from the received objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,7 @@ class Series:
                 uid=self.series_instance_uid,
             )
         record = self.stacks[stack]
-        uids = [each.sop_instance_uid for each in self.members]
+        uids = self._sop_instance_uids
         volume = Volume(
             self.array_source(stack),
             record.geometry,
@@ -191,7 +191,19 @@ class Series:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """Every object, versions that are not current included."""
-        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(self._content[1]))
+        if self._stored.state != "sealed":
+            candidates: Iterable[Candidate] = self._waiting[1]
+        else:
+            count = self._opened.manifest.object_count
+            candidates = (SealedSource(self._opened, ordinal).candidate() for ordinal in range(count))
+        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(candidates))
+
+    @property
+    def _sop_instance_uids(self) -> Sequence[str]:
+        """Of each object; of a sealed series without making thousands of members for a volume that reads one plane."""
+        if self._stored.state == "sealed":
+            return self._opened.manifest.sop_instance_uids
+        return [each.sop_instance_uid for each in self.members]
 
     @cached_property
     def frames(self) -> FrameReader:
@@ -207,15 +219,14 @@ class Series:
 
     @cached_property
     def _record(self) -> SeriesRecord:
-        return self._content[0]
+        if self._stored.state == "sealed":
+            manifest = self._opened.manifest
+            return with_counts(SeriesRecord.from_dict(manifest.catalog), manifest.altered)
+        return self._waiting[0]
 
     @cached_property
-    def _content(self) -> tuple[SeriesRecord, list[Candidate]]:
-        if self._stored.state == "sealed":
-            generation = self._opened
-            candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
-            record = SeriesRecord.from_dict(generation.manifest.catalog)
-            return with_counts(record, generation.manifest.altered), candidates
+    def _waiting(self) -> tuple[SeriesRecord, list[Candidate]]:
+        """The series as it would be sealed now, and its objects in the journal and in the generation they add to."""
         gathered = gather(self._session, self._stored.key, ())
         if not gathered.members:  # All it has are records that cannot be read.
             return SeriesRecord.of((), (), varying=()), []
