@@ -31,9 +31,10 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from pacscore.dimse.commands import C_STORE_RQ, C_STORE_RSP, Command, StoreAnswer, StoreRequest, decode_command
+from pacscore.dimse.incoming_data import DataSet
 from pacscore.dimse.lines import tell
 from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of
-from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.errors import InvalidDicomError
 
 if TYPE_CHECKING:
     from pacscore.dimse.association import NodeAssociation
@@ -148,6 +149,8 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
     def _refuse(self, reason: str) -> None:
         tell("pdu.invalid", level=logging.WARNING, association=self.assoc.number, reason=reason)
         self.event_queue.put("Evt19")
+        if self.state_machine.current_state == "Sta2":
+            self.to_user_queue.put(None)  # Nobody will ask for an association any more.
 
     def _next_pdu(self, *, wait: bool) -> PduBody | None:
         """The next PDU: where ``wait``, until it is there; else None as soon as there is something else to do."""
@@ -298,21 +301,24 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         Raises
         ------
         Interrupted
-            The association ended, or another PDU came.
-        InvalidDicomError
-            It belongs to another message (D3).
+            The association ended, another PDU came, or the fragment belongs to another message (D3): whoever takes the
+            data set must not go on as if it alone had failed.
         """
-        while (item := next(self._items, None)) is None:
-            found = self._next_pdu(wait=True)
-            assert found is not None
-            kind, body = found
-            if kind != P_DATA_TF:
-                self._pending = found
-                raise Interrupted
-            self._items = fragments_of(body)
-        found_id, control, data = item
-        if found_id != context_id or control & COMMAND:
-            raise InvalidDicomError("fragments of two messages are mixed.", found=found_id)
+        try:
+            while (item := next(self._items, None)) is None:
+                found = self._next_pdu(wait=True)
+                assert found is not None
+                kind, body = found
+                if kind != P_DATA_TF:
+                    self._pending = found
+                    raise Interrupted
+                self._items = fragments_of(body)
+            found_id, control, data = item
+            if found_id != context_id or control & COMMAND:
+                raise InvalidDicomError("fragments of two messages are mixed.", found=found_id)
+        except InvalidDicomError as error:
+            self._refuse(error.message)
+            raise Interrupted from error
         return data, bool(control & LAST)
 
     # Sending.
@@ -365,39 +371,3 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
                     parts[0] = memoryview(parts[0])[written:]
         except OSError as error:
             raise Interrupted from error
-
-
-class DataSet(Iterator[bytes]):
-    """The fragments of a data set as they come."""
-
-    def __init__(self, path: DataPath, context_id: int, bytes_max: int) -> None:
-        self._path = path
-        self._context_id = context_id
-        self._bytes_max = bytes_max
-        self._bytes = 0
-        self._done = False
-
-    def __next__(self) -> bytes:
-        """The next fragment.
-
-        Raises
-        ------
-        LimitError
-            The data set passes the size that an object may have.
-        """
-        if self._done:
-            raise StopIteration
-        data, self._done = self._path.next_fragment(self._context_id)
-        self._bytes += len(data)
-        if self._bytes > self._bytes_max:
-            raise LimitError(
-                f"an object passes {self._bytes_max} bytes. Raise object_bytes_max if it is genuine.",
-                expected=self._bytes_max,
-                found=self._bytes,
-            )
-        return bytes(data)
-
-    def skip_rest(self) -> None:
-        """Read on to the end of a data set that was refused early, keeping nothing."""
-        while not self._done:
-            _, self._done = self._path.next_fragment(self._context_id)

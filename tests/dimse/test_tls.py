@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
-from dimse.conftest import Started
+from dimse.conftest import LIMITS, Started
 from dimse.objects_made import data_set
 
 from pacscore.dimse.configuration import Limits, Tls
@@ -27,7 +28,7 @@ def _tls(folder: Path, own: str, trusted: str) -> Tls:
 
 
 def test_objects_go_by_tls_and_strangers_do_not_get_in(start: Started, certificates: Path, tmp_path: Path) -> None:
-    server = start(tls=_tls(certificates, "node", "client"))
+    server = start(tls=_tls(certificates, "node", "client"), limits=dataclasses.replace(LIMITS, negotiation_seconds=2))
     address = Address("127.0.0.1", server.port, "PACSCORE", client_context(_tls(certificates, "client", "node")))
     echo(address)
     raw = data_set("1.2.3.1", size=600_000)
