@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from pacscore.archive.altered import count_waiting, with_counts
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.copies import open_copy
-from pacscore.archive.frames import FrameReader, FrameSource, SealedFrames, WaitingFrames, decoded_description
+from pacscore.archive.frames import (
+    FrameLocator,
+    FrameReader,
+    FrameSource,
+    SealedFrames,
+    WaitingFrames,
+    decoded_description,
+)
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
 from pacscore.archive.records import SeriesRecord, StackRecord
 from pacscore.archive.sealing import gather
@@ -83,6 +90,11 @@ class Series:
     def generation(self) -> str:
         """Where the sealed part lies, relative to the archive; "" when nothing is sealed yet."""
         return self._stored.generation or ""
+
+    @property
+    def state(self) -> str:
+        """``journal``, ``sealed``, or ``both``: late instances wait."""
+        return self._stored.state
 
     @property
     def verdict(self) -> str:
@@ -156,7 +168,9 @@ class Series:
             copy = open_copy(self._session, self.generation, stack)
             if copy is not None:
                 return copy
-        locator = (str(self._session.layout.root), self.generation, stack)
+        root, (file, _, prefix) = self._session.layout.root, self.generation.partition("#")
+        sealed = self._stored.state == "sealed"
+        locator = FrameLocator(str(root / file), prefix, stack, self.settings) if sealed else (str(root), "", stack)
         return FrameSource(record, self.frames, locator, threads=self.settings.threads())
 
     def as_dict(self) -> dict[str, Any]:
