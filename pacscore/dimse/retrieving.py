@@ -170,7 +170,7 @@ def _move_all(progress: _Progress, choices: list[Choice], sender: Sender) -> Non
     def told(uid: str, arrived: bool) -> None:
         over.add(uid)
         progress.completed, progress.warnings = sent.objects - sent.warnings, sent.warnings
-        progress.failed = [each.sop_instance_uid for each in sent.failures]
+        progress.failed += [each.sop_instance_uid for each in sent.failures[len(progress.failed) :]]
         progress.remaining = count - sent.objects - len(sent.failures)
         progress.tell_pending()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,14 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, build_role, evt
 
 import pacscore
+from pacscore.archive import outgoing
 from pacscore.dicom.encoding import JPEG_2000_LOSSLESS, JPEG_LS_LOSSLESS, RLE_LOSSLESS
 from pacscore.dimse import models
 from pacscore.dimse.configuration import Peer, Right
 from pacscore.dimse.connecting import Address
 from pacscore.dimse.requesting import get, move
 from pacscore.dimse.server import DicomServer
+from pacscore.errors import UnreachableError
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -284,3 +288,50 @@ def test_the_final_response_to_a_cancelled_get_is_fe00_with_counts(server: Dicom
     assert last.NumberOfRemainingSuboperations > 0
     assert last.NumberOfRemainingSuboperations + last.NumberOfCompletedSuboperations == 40
     assert last.NumberOfFailedSuboperations == 0
+
+
+@pytest.fixture
+def damaged(start: Started, fast: bool, monkeypatch: pytest.MonkeyPatch) -> DicomServer:
+    """A node with a sealed series, of which a chunk is damaged, and whose objects all count as large."""
+    if not fast:
+        pytest.skip("pynetdicom's own path has an object whole before it begins (until 2027-12-31)")
+    monkeypatch.setattr(outgoing, "RUN_BYTES", 20_000)
+    sink = start("target", ae_title="TARGET")
+    server = start("source", peers=(Peer("TARGET", "127.0.0.1", sink.port, ALL),))
+    server.archive.ingest(Path(str(files("pacscore") / "data" / "sts003" / "pet")))
+    (row,) = server.archive.find("series")
+    offset, length = server.archive.series(row["SeriesInstanceUID"])._opened.array_source(0).index[1].tolist()
+    (path,) = server.archive.root.glob("series/*/*/*.zip")
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(offset + length // 2)
+        byte = file.read(1)
+        file.seek(offset + length // 2)
+        file.write(bytes([byte[0] ^ 0xFF]))
+    return server
+
+
+def test_a_large_object_that_is_damaged_fails_alone_and_never_arrives(damaged: DicomServer, tmp_path: Path) -> None:
+    (row,) = damaged.archive.find("series")
+    match = {name: row[name] for name in ("StudyInstanceUID", "SeriesInstanceUID")}
+    address, count = Address("127.0.0.1", damaged.port), int(row["NumberOfSeriesRelatedInstances"])
+    state = move(address, "series", match, "TARGET")
+    assert 0 < state.failed < count
+    assert state.completed == count - state.failed
+    with pacscore.open(tmp_path / "target", read_only=True) as target:
+        arrived = {found["SOPInstanceUID"] for found in target.find("instance")}
+        assert len(arrived) == state.completed
+        assert arrived.isdisjoint(state.failed_uids)
+        for uid in arrived:
+            assert target.instance(uid).sha256 == damaged.archive.instance(uid).sha256
+    with pacscore.create(tmp_path / "other") as other:
+        with contextlib.suppress(UnreachableError):  # On our path its association ends: its message began already.
+            get(address, "series", match, other, sop_class_uids=[CT, _class_of(damaged)])
+        for found in other.find("instance"):
+            uid = found["SOPInstanceUID"]
+            assert uid not in state.failed_uids
+            assert other.instance(uid).sha256 == damaged.archive.instance(uid).sha256
+
+
+def _class_of(server: DicomServer) -> str:
+    return server.archive.instance(next(iter(server.archive.find("instance")))["SOPInstanceUID"]).sop_class_uid
