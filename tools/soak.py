@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import pacscore  # noqa: E402  # The path is set above.
-from pacscore.archive.outgoing import Outgoing  # noqa: E402
+from pacscore.archive.outgoing import Outgoing, cut_runs, read_run  # noqa: E402
 from pacscore.dicom.syntaxes import EXPLICIT_LITTLE  # noqa: E402
 from pacscore.dimse.configuration import Limits  # noqa: E402
 from pacscore.dimse.connecting import Address, make_entity  # noqa: E402
@@ -297,16 +297,16 @@ class Watch:
 
 def check(folder: Path, acknowledged: dict[str, bytes]) -> dict[str, Any]:
     """Look for every acknowledged object, and verify the archive."""
-    lost, altered = [], []
+    found: dict[str, str] = {}
     with pacscore.open(folder) as archive:
-        for uid, digest in acknowledged.items():
-            try:
-                found = hashlib.sha256(archive.instance(uid).dataset_bytes()).digest()
-            except PacscoreError:
-                lost.append(uid)
-                continue
-            if found != digest:
-                altered.append(uid)
+        for row in archive.find("series"):
+            series = archive.series(row["SeriesInstanceUID"], row["StudyInstanceUID"])
+            for run in cut_runs(series.instances):
+                for instance, read in zip(run, read_run(run), strict=True):
+                    data = read.joined() if isinstance(read, Outgoing) else b""
+                    found[instance.sop_instance_uid] = hashlib.sha256(data).hexdigest()
+        lost = [uid for uid in acknowledged if uid not in found]
+        altered = [uid for uid, digest in acknowledged.items() if found.get(uid, digest.hex()) != digest.hex()]
         findings = [str(each) for each in archive.verify().findings]
     return {"lost": lost[:20], "lost_count": len(lost), "altered_count": len(altered), "findings": findings[:20]}
 

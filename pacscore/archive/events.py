@@ -81,12 +81,12 @@ def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, An
         }
 
 
-def position_at_end(session: Session) -> str:
-    """The position behind all that happened so far."""
+def position_at_end(session: Session, *, journal: bool) -> str:
+    """The position behind all that happened so far; without ``journal``, before the objects that wait there."""
     session.refresh()
     position = session.catalog_position()
     place = _Place(None if position is None else str(position))
-    for record in session.journal.positions():
+    for record in session.journal.positions() if journal else ():
         place.journals[str(place_of(record).slot)] = str(record)
     return place.token()
 

@@ -45,8 +45,11 @@ def note_event(archive: Archive, kind: str, **fields: Any) -> None:
     session.events.append(lambda _: True, payload, after=session.catalog_position())
 
 
-def last_position(archive: Archive) -> str:
-    """The position to follow from for whom only what comes next matters; no event is read."""
+def last_position(archive: Archive, *, journal: bool = True) -> str:
+    """The position to follow from for whom only what comes next matters; no event is read.
+
+    Without ``journal``, what has been received and is not laid out yet comes as well.
+    """
     from pacscore.archive.events import position_at_end
 
-    return position_at_end(archive._session)
+    return position_at_end(archive._session, journal=journal)

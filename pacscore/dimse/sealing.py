@@ -50,4 +50,6 @@ class QuietSealing:
             except (PacscoreError, OSError) as error:
                 tell("seal.failed", level=logging.ERROR, series=len(quiet), reason=str(error))
             else:
+                if not report.series:
+                    continue
                 tell("seal.done", series=report.series, objects=report.objects)

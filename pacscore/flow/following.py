@@ -62,6 +62,8 @@ class Follower:
         self._webhooks = tuple(webhooks)
         self._quiet_seconds = quiet_seconds
         self._on_quiet = quiet
+        self._left: frozenset[str] = frozenset()
+        self._left_since = 0.0
         self._filesystem = filesystem or LocalFileSystem()
         self._clock = clock
         self._studies: dict[str, _Study] = {}
@@ -75,6 +77,10 @@ class Follower:
         self._studies.clear()
         self._position, self._sent = self._kept_place()
         self._saved = self._position
+        if self._on_quiet is not None:  # Whoever was to lay these out may have died before he had.
+            waiting = self._archive.events(after=self._archive.last_position(journal=False))
+            self._left = frozenset(event["series_instance_uid"] for event in waiting if event["kind"] == "received")
+            self._left_since = self._clock()
 
     @property
     def _place_path(self) -> Path:
@@ -121,6 +127,9 @@ class Follower:
 
     def _apply(self) -> int:
         added = 0
+        if self._left and self._clock() - self._left_since >= self._quiet_seconds and self._on_quiet is not None:
+            self._on_quiet(self._left.difference(*(study.series for study in self._studies.values())))
+            self._left = frozenset()
         for uid, study in list(self._studies.items()):
             quiet = self._clock() - study.last
             for number, rule in enumerate(self._rules):

@@ -160,3 +160,22 @@ def test_only_known_kinds_are_noted_and_only_by_a_writer(bench: Bench) -> None:
         bench.archive.note("commit", series=[])
     with pacscore.open(bench.archive.root, read_only=True) as reader, pytest.raises(ReadOnlyError):
         reader.note("quiet", study_instance_uid="1.2.3.0")
+
+
+def test_what_waits_when_another_took_over_is_said_to_be_quiet_once(bench: Bench) -> None:
+    bench.receive("1.2.3.1")
+    quiet: list[frozenset[str]] = []
+    follower = Follower(bench.archive, bench.queue, (), quiet_seconds=10, quiet=quiet.append, clock=lambda: bench.now)
+    follower.take_over()
+    follower.step()
+    assert quiet == []
+    bench.now = 11
+    follower.step()
+    follower.step()
+    assert quiet == [frozenset({"1.2.3.0.1"})]
+    bench.archive.seal()
+    follower.take_over()
+    bench.now = 40
+    follower.step()
+    assert len(quiet) == 1  # Nothing waits any more.
+    assert bench.queue.jobs() == []
