@@ -119,7 +119,7 @@ def signal_space(block: Complex64, taps: Sequence[int], threshold: float) -> Com
     patches = np.moveaxis(patches, 0, block.ndim - 1)
     matrix = np.ascontiguousarray(patches.reshape(-1, coils * math.prod(taps)))
     gram = matrix.T @ matrix.conj()
-    values, vectors = optional("scipy.linalg").eigh(gram, overwrite_a=True, check_finite=False, driver="evd")
+    values, vectors = optional("scipy.linalg").eigh(gram, overwrite_a=True, check_finite=False, driver="evr")
     kept = np.sqrt(np.maximum(values, 0)) > threshold * math.sqrt(max(float(values[-1]), 0.0))
     return np.ascontiguousarray(vectors[:, kept], np.complex64)
 
