@@ -84,7 +84,8 @@ def synthesize_columns_into(source: Float32, rows: int, size: int, low: Any, hig
 @kernel(inline=True)
 def line_of(array: Float32, axis: int, line: int, place: int) -> Float32:
     """The contiguous row at ``place`` along ``axis`` (0 or 1) and at ``line`` along the other."""
-    return array[place, line] if axis == 0 else array[line, place]
+    row: Float32 = array[place, line] if axis == 0 else array[line, place]
+    return row
 
 
 @kernel(fastmath=_FAST)
@@ -109,11 +110,11 @@ def analyse_rows_into(source: Float32, axis: int, size: int, width: int, low: An
         for tap in range(taps):
             at = 2 * place + tap
             given = line_of(source, axis, line, at % size)
-            l = low[tap]
-            h = high[tap]
+            below = low[tap]
+            above = high[tap]
             for x in range(width):
-                a[x] += l * given[x]
-                b[x] += h * given[x]
+                a[x] += below * given[x]
+                b[x] += above * given[x]
 
 
 @kernel(fastmath=_FAST)
@@ -188,7 +189,8 @@ def denoised_of_dual_into(
 
     Beck and Teboulle 2009 (Fast gradient-based algorithms for constrained total variation), equation 4.6.
     """
-    slices, rows, columns = given.shape
+    rows = given.shape[1]
+    columns = given.shape[2]
     for line in range(first, stop):
         z = line // rows
         y = line % rows

@@ -63,7 +63,8 @@ def combine_coils(images: NDArray[Any], maps: NDArray[Any], *, axis: int = -3) -
         raise InputError(f"maps {sensitivities.shape} do not fit images {given.shape}.") from error
     weight = (np.abs(sensitivities) ** 2).sum(axis=axis)
     total = product.sum(axis=axis)
-    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    combined: Complex64 = np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    return combined
 
 
 def noise_covariance(noise: NDArray[Any], *, bandwidth_ratio: float = 1.0) -> Complex128:
@@ -74,8 +75,8 @@ def noise_covariance(noise: NDArray[Any], *, bandwidth_ratio: float = 1.0) -> Co
     noise : NDArray
         ``(coils, samples)`` of a scan without signal, more samples than coils.
     bandwidth_ratio : float
-        Noise bandwidth of the imaging scan over that of the noise scan; for ISMRMRD the ratio of the dwell times
-        (noise over imaging), times the receiver's own ratio where the header gives one.
+        Noise bandwidth of the imaging scan over that of the noise scan: the ratio of the dwell times (noise over
+        imaging), over the receiver's relative noise bandwidth where an ISMRMRD header states one.
 
     Returns
     -------
@@ -113,8 +114,7 @@ def whitening_matrix(covariance: NDArray[Any]) -> Complex128:
         raise InputError(
             "The noise covariance is not positive: a coil has no noise, or is a sum of others. Leave such coils out."
         ) from error
-    inverse: Complex128 = np.linalg.solve(factor, np.eye(len(given)))
-    return inverse
+    return np.asarray(np.linalg.solve(factor, np.eye(len(given))), np.complex128)
 
 
 def prewhiten(values: NDArray[Any], noise: NDArray[Any], *, axis: int = -3, bandwidth_ratio: float = 1.0) -> Complex64:

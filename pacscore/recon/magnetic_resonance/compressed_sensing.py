@@ -14,7 +14,7 @@ from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.recon.magnetic_resonance.fourier import finite_array
 from pacscore.recon.magnetic_resonance.sense import SenseOperator, sampling_mask
-from pacscore.recon.magnetic_resonance.solvers import Solution, Stopping, fista
+from pacscore.recon.magnetic_resonance.solvers import Operator, Solution, Stopping, fista
 from pacscore.recon.magnetic_resonance.total_variation import TotalVariation
 from pacscore.recon.magnetic_resonance.wavelets import WaveletTransform
 
@@ -108,7 +108,7 @@ def sparse_solution(
         transform.shrink(coefficients, weight * step, approximation=approximation)
         return np.array(transform.inverse(coefficients))
 
-    normal = operator.normal
+    normal: Operator = operator.normal
     if transform.padded_shape != operator.shape:
         normal = _on_padded(operator.normal, transform)
     ends = stopping or Stopping(iterations=100, tolerance=1e-5)

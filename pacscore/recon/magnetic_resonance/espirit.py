@@ -94,7 +94,9 @@ def espirit_maps(
     if len(target) != len(spatial) or len(spatial) not in {2, 3} or min(target) < 1:
         raise InputError(f"kspace is (coils, [kz,] ky, kx) and shape has its 2 or 3 axes: {given.shape}, {target}.")
     if not (0 <= threshold < 1 and 0 <= crop <= 1 and kernel >= 1 and calibration >= kernel and iterations >= 1):
-        raise InputError("threshold and crop lie between 0 and 1, kernel between 1 and calibration, iterations above 0.")
+        raise InputError(
+            "threshold and crop lie between 0 and 1, kernel between 1 and calibration, iterations above 0."
+        )
     block = centred_crop(given, {axis + 1: min(calibration, length) for axis, length in enumerate(spatial)})
     _check_calibration(block)
     taps = tuple(min(kernel, length) for length in block.shape[1:])
@@ -103,7 +105,7 @@ def espirit_maps(
     reference = coil_compression(block, 1, axis=0)[0].conj()
     if len(spatial) == 2:
         correlation, taps, target = correlation[:, None], (1, *taps), (1, *target)
-    vectors, values = _maps_of(correlation, taps, target, reference, iterations, watch)
+    vectors, values = _maps_of(correlation, taps, target, reference=reference, iterations=iterations, watch=watch)
     vectors *= values >= crop
     made = (len(given), *target[3 - len(spatial) :])
     return EspiritMaps(vectors.reshape(made), values.reshape(made[1:]))
@@ -137,9 +139,14 @@ def _projector_correlation(vectors: Complex64, coils: int, taps: tuple[int, ...]
 
 
 def _maps_of(
-    correlation: Complex64, taps: tuple[int, ...], shape: tuple[int, ...], reference: Complex64, iterations: int,
+    correlation: Complex64,
+    taps: tuple[int, ...],
+    shape: tuple[int, ...],
+    *,
+    reference: Complex64,
+    iterations: int,
     watch: Watch,
-) -> tuple[Complex64, Float32]:  # fmt: skip
+) -> tuple[Complex64, Float32]:
     pairs, coils = len(correlation), len(reference)
     slices, height, width = shape
     along_z, along_y, along_x = (_transform(2 * tap - 1, length) for tap, length in zip(taps, shape, strict=True))
@@ -155,9 +162,7 @@ def _maps_of(
             plane = np.tensordot(along_z[:, z], lines, axes=(0, 1)) if slices > 1 or len(along_z) > 1 else lines[:, 0]
             gram = np.matmul(along_y.T[first:last], plane).reshape(pairs, -1)
             found, sizes = np.empty((coils, gram.shape[1]), np.complex64), np.empty(gram.shape[1], np.float32)
-            mr_coils.dominant_eigenvectors_into(
-                gram, 0, gram.shape[1], reference, iterations, scratch, found, sizes
-            )
+            mr_coils.dominant_eigenvectors_into(gram, 0, gram.shape[1], reference, iterations, scratch, found, sizes)
             vectors[:, z, first:last] = found.reshape(coils, -1, width)
             values[z, first:last] = sizes.reshape(-1, width)
 
@@ -169,7 +174,8 @@ def _transform(lags: int, length: int) -> Complex64:
     """``(lags, length)``: the transform of few lags about 0 to all places of a centred axis."""
     lag = np.arange(lags) - lags // 2
     place = np.arange(length) - length // 2
-    return np.exp(-2j * np.pi * (np.outer(lag, place) % length) / length).astype(np.complex64)
+    turns = np.outer(lag, place) % length / length
+    return np.asarray(np.exp(-2j * np.pi * turns), np.complex64)
 
 
 def _check_calibration(block: Complex64) -> None:

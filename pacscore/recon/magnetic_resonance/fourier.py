@@ -230,7 +230,8 @@ def axis_phase(length: int) -> NDArray[np.complex128]:
     """
     if length % 2 == 0:
         return np.where(np.arange(length) % 2 == 0, 1.0, -1.0).astype(np.complex128)
-    return np.exp(2j * np.pi * ((length // 2) * np.arange(length) % length) / length)
+    phase: NDArray[np.complex128] = np.exp(2j * np.pi * ((length // 2) * np.arange(length) % length) / length)
+    return phase
 
 
 def grid_phase(shape: Sequence[int]) -> Complex64:

@@ -191,7 +191,7 @@ def _calibration(calibration: NDArray[Any] | None, volume: Complex64, mask: NDAr
     best, box = 0, (z, z, y, y)
     for reach in range(max(z + 1, mask.shape[0] - z)):  # Growing about the middle, keep the largest full rectangle.
         low, high = max(0, z - reach), min(mask.shape[0], z + reach + 1)
-        full = mask[low:high].all(axis=0)
+        full: NDArray[np.bool_] = np.logical_and.reduce(mask[low:high], axis=0)
         left, right = y, y
         while left > 0 and full[left - 1]:
             left -= 1
@@ -242,7 +242,7 @@ def _fill(
     for number, offset in enumerate(sources):
         places = cells + offset
         # Only the lattice itself: calibration lines between belong to no source.
-        inside = ((places >= 0) & (places < mask.shape)).all(axis=1)
+        inside = _within(places, mask.shape)
         z, y = places[inside].T
         gathered[number][:, inside, pad : pad + width] = volume[:, z, y]
     rows = gathered.reshape(len(sources) * coils, -1)
@@ -257,11 +257,16 @@ def _fill(
     out = volume.copy()
     for number, offset in enumerate(targets):
         places = cells + offset
-        inside = ((places >= 0) & (places < mask.shape)).all(axis=1)
+        inside = _within(places, mask.shape)
         inside[inside] = ~mask[places[inside, 0], places[inside, 1]]
         z, y = places[inside].T
         out[:, z, y] = estimates[number][:, inside, :width]
     return out
+
+
+def _within(places: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    inside: NDArray[np.bool_] = np.logical_and.reduce((places >= 0) & (places < shape), axis=1)
+    return inside
 
 
 def _cells(pattern: Lattice, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -220,9 +220,7 @@ class NonCartesianSense:
                 np.multiply(self._maps[coil], x, out=wide[..., :columns])
                 self._toeplitz.apply_into(wide, block)
                 image = np.ascontiguousarray(wide[..., :columns])
-                mr_coils.add_conjugate_product_into(
-                    self._maps[coil].reshape(-1), image.reshape(-1), result.reshape(-1)
-                )
+                mr_coils.add_conjugate_product_into(self._maps[coil].reshape(-1), image.reshape(-1), result.reshape(-1))
 
         return self._sums.run(run)
 

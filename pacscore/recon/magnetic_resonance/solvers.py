@@ -217,9 +217,7 @@ def fista(
     while not reason:
         watch.check()
         image = normal(point)
-        mr_coils.gradient_step_into(
-            point.reshape(-1), image.reshape(-1), flat_rhs, np.float32(step), lower.reshape(-1)
-        )
+        mr_coils.gradient_step_into(point.reshape(-1), image.reshape(-1), flat_rhs, np.float32(step), lower.reshape(-1))
         new = proximal(lower, step)
         following = (1.0 + math.sqrt(1.0 + 4.0 * weight * weight)) / 2.0
         momentum = np.float32((weight - 1.0) / following)

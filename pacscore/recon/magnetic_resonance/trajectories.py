@@ -1,7 +1,7 @@
 """Trajectories: where in k-space the samples of a scan lie.
 
-Coordinates are cycles per field of view, from ``-length / 2`` to ``length / 2`` of the image's axis, in the order of the
-image's axes: (kz, ky, kx) or (ky, kx). On whole numbers a trajectory is a Cartesian grid.
+Coordinates are cycles per field of view, from ``-length / 2`` to ``length / 2`` of an axis, in the order of the image's
+axes: (kz, ky, kx) or (ky, kx). On whole numbers a trajectory is a Cartesian grid.
 """
 
 from __future__ import annotations
@@ -106,9 +106,10 @@ class Trajectory:
         interleaves : int
             How many spirals.
         samples : int, optional
-            Of each; by default so that no two neighbours are farther apart than one cycle per field of view.
+            Of each; by default so that no two neighbours are farther apart than one turn from the next.
         turns : float, optional
-            Of each spiral; by default so many that neighbouring turns of the set are one cycle apart.
+            Of each spiral; by default so many that neighbouring turns of the set are two thirds of a cycle per field
+            of view apart: at a whole one the aliases of a spiral blur into an object that fills the field of view.
 
         Raises
         ------
@@ -117,7 +118,7 @@ class Trajectory:
         """
         lengths = _plane(shape)
         count = _positive(interleaves, "interleaves")
-        wound = max(shape) / 2 / count if turns is None else float(turns)
+        wound = 0.75 * max(shape) / count if turns is None else float(turns)
         if not (math.isfinite(wound) and wound > 0):
             raise InputError("turns is positive.", found=turns)
         along = _positive(samples or math.ceil(math.pi * wound * max(shape)) + 1, "samples")
