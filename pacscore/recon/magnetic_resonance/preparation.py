@@ -126,7 +126,7 @@ def readied_kspace(kspace: Complex64, matrix: Complex64 | None, data: CartesianD
 def _kept_unsampled(before: Complex64, after: Complex64) -> Complex64:
     """Lines without samples stay exactly 0, which tells them apart."""
     sampled = (before != 0).any(axis=(0, -1))
-    return np.multiply(after, sampled[None, ..., None], dtype=np.complex64)
+    return np.asarray(after * sampled[None, ..., None], np.complex64)
 
 
 def fitted_image(image: Complex64, data: CartesianData) -> Complex64:

@@ -246,7 +246,7 @@ def _resized(kspace: Complex64, axis: int, length: int) -> Complex64:
     before = kspace.shape[axis]
     scale = np.float32(math.sqrt(length / before))
     if length <= before:
-        return np.multiply(centred_crop(kspace, {axis: length}), scale, dtype=np.complex64)
+        return np.asarray(centred_crop(kspace, {axis: length}) * scale, np.complex64)
     shape = list(kspace.shape)
     shape[axis] = length
     out = np.zeros(shape, np.complex64)
