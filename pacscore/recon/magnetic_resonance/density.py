@@ -24,7 +24,7 @@ DENSITIES = ("pipe", "cell")
 
 
 def density_weights(
-    trajectory: Trajectory, *, method: str = "pipe", iterations: int = 20, watch: Watch = UNWATCHED
+    trajectory: Trajectory, *, method: str = "pipe", iterations: int = 10, watch: Watch = UNWATCHED
 ) -> Float64:
     """The weights of a trajectory's samples.
 
@@ -36,7 +36,7 @@ def density_weights(
         ``pipe``: iterated until the weights, convolved with the field of view's kernel, are flat at the samples.
         ``cell``: the area of the samples' Voronoi cells, for planes; stacks of planes are weighted plane by plane.
     iterations : int
-        Of ``pipe``, at least 1.
+        Of ``pipe``, at least 1; ten are near the areas, many more let the rim of k-space grow.
     watch : Watch
         Progress, cancellation, threads.
 

@@ -44,7 +44,8 @@ def fill_partial_fourier(
     dimensions : int
         2 or 3 axes make an image.
     method : str
-        One of ``PARTIAL_FOURIER``. ``homodyne`` gives real images (their phase removed); ``pocs`` keeps the phase.
+        One of ``PARTIAL_FOURIER``. ``homodyne`` images have the phase of the symmetric band; ``pocs`` keeps the measured
+        samples exactly.
     iterations : int
         Of ``pocs``, at least 1.
     watch : Watch
@@ -86,7 +87,8 @@ def fill_partial_fourier(
     if method == "homodyne":
         weighted = given * _homodyne_weights(length, start, stop, reach).reshape(along)
         image = centred_ifft(weighted, axes=axes, watch=watch)
-        return (image * np.conj(phase)).real.astype(np.complex64)
+        # The phase is put back, so that coils can be combined with their sensitivities.
+        return np.asarray((image * np.conj(phase)).real * phase, np.complex64)
     lines = np.arange(length)
     kept = ((lines >= start) & (lines < stop)).reshape(along)
     image = centred_ifft(given, axes=axes, watch=watch)
