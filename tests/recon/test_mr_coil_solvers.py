@@ -99,13 +99,13 @@ def test_espirit_maps_are_those_of_every_kernel_transformed_by_itself() -> None:
 def test_espirit_maps_are_the_sensitivities_inside_the_object(shape: tuple[int, ...]) -> None:
     dimensions = len(shape)
     kspace = kspace_phantoms.phantom_kspace(kspace_phantoms.lopsided(dimensions), shape, coils=4)
-    found = recon.espirit_maps(kspace, calibration=min(20, min(shape)), kernel=5)
+    found = recon.espirit_maps(kspace, calibration=min(20, *shape), kernel=5)
     maps = kspace_phantoms.coil_maps(4, shape)
     maps /= np.sqrt((np.abs(maps) ** 2).sum(axis=0))
     inside = kspace_phantoms.phantom_image(kspace_phantoms.lopsided(dimensions), shape) >= 1
     assert np.abs((found.maps.conj() * maps).sum(axis=0))[inside].min() > 0.99
     assert np.allclose((np.abs(found.maps) ** 2).sum(axis=0)[inside], 1, atol=1e-4)
-    finer = recon.espirit_maps(kspace, shape=tuple(2 * n for n in shape), calibration=min(20, min(shape)), kernel=5)
+    finer = recon.espirit_maps(kspace, shape=tuple(2 * n for n in shape), calibration=min(20, *shape), kernel=5)
     assert finer.maps.shape == (4, *(2 * n for n in shape))
     middle = tuple(n // 2 for n in shape)
     doubled = tuple(n for n in shape)

@@ -61,7 +61,8 @@ def test_partial_echoes_discarded_samples_reversed_lines_and_averages(tmp_path: 
 
 def test_noise_calibration_and_other_scans_are_kept_apart(tmp_path: Path) -> None:
     kspace, extra = noise((2, 6, 8)), noise((2, 8), 5)
-    bandwidth = "<acquisitionSystemInformation><relativeReceiverNoiseBandwidth>0.8</relativeReceiverNoiseBandwidth></acquisitionSystemInformation>"
+    bandwidth = "<relativeReceiverNoiseBandwidth>0.8</relativeReceiverNoiseBandwidth>"
+    bandwidth = f"<acquisitionSystemInformation>{bandwidth}</acquisitionSystemInformation>"
     lines = [files.line(noise((2, 30), 6), flags=(19,), sample_time_us=10.0), *planes(kspace)[::2]]
     lines += [files.line(extra, kspace_encode_step_1=3, flags=(flag,)) for flag in (23, 24, 26, 27)]
     lines += [files.line(kspace[:, 3], kspace_encode_step_1=3, flags=(20,))]
@@ -126,7 +127,8 @@ def test_files_that_are_none_say_what_is_wrong(tmp_path: Path) -> None:
         recon.IsmrmrdFile(good, dataset="other")
     for xml in (
         "<broken", "<a/>", files.header(), files.header(PLAIN.replace("<x>8</x>", "<x>many</x>")),
-        files.header(PLAIN.replace("<x>80</x>", "<x>-1</x>")), files.header(PLAIN.replace("<x>8</x>", "<x>99999999</x>")),
+        files.header(PLAIN.replace("<x>80</x>", "<x>-1</x>")),
+        files.header(PLAIN.replace("<x>8</x>", "<x>99999999</x>")),
         files.header(PLAIN.replace("cartesian", "")),
     ):  # fmt: skip
         with pytest.raises(InputError):

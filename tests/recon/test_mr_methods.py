@@ -139,7 +139,7 @@ def test_combinations_partial_fourier_and_virtual_coils_are_options() -> None:
 
 def test_a_whole_file_becomes_a_placed_series(tmp_path: Path) -> None:
     # Twofold readout oversampling, a partial phase field of view, interpolation to 64 × 64, noise, two repetitions.
-    shape, encoded = (48, 96), (150.0, 400.0)
+    shape = (48, 96)
     scaled = tuple(
         kspace_phantoms.Ellipsoid(
             part.value, (part.center[0] * 200 / 150, part.center[1] / 2),

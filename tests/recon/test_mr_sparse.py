@@ -75,7 +75,7 @@ def test_the_step_of_total_variation_is_optimal(shape: tuple[int, ...]) -> None:
     assert total_variation(found) == pytest.approx(
         np.sqrt((np.abs(twin.differences(found)) ** 2).sum(axis=0)).sum(), rel=1e-5
     )
-    # Duality: image - found = weight D'p with |p| <= 1 and <p, D found> = TV(found), so <image - found, found> = weight TV.
+    # Duality: image - found = weight D'p with |p| <= 1 and <p, D found> = TV(found).
     assert np.vdot(found, image - found).real == pytest.approx(weight * total_variation(found), rel=2e-3, abs=1e-3)
 
     def objective(u: np.ndarray) -> float:

@@ -50,7 +50,7 @@ def dominant(gram):
 
 
 def espirit(kspace, calibration, kernel, threshold):
-    """Maps ``(coils, row, column)`` and eigenvalues: each kernel transformed by itself, then an eigenproblem a pixel."""
+    """Maps ``(coils, row, column)`` and eigenvalues: each kernel transformed by itself, an eigenproblem a pixel."""
     coils, height, width = kspace.shape
     y, x = height // 2 - calibration // 2, width // 2 - calibration // 2
     block = kspace[:, y : y + calibration, x : x + calibration].astype(np.complex128)

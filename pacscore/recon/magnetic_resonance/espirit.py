@@ -15,7 +15,7 @@ from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import mr_coils
 from pacscore.recon.magnetic_resonance.coils import coil_compression
 from pacscore.recon.magnetic_resonance.fourier import centred_crop, finite_array
-from pacscore.recon.magnetic_resonance.libraries import optional
+from pacscore.recon.magnetic_resonance.libraries import one_blas_thread, optional
 
 Complex64 = NDArray[np.complex64]
 Complex128 = NDArray[np.complex128]
@@ -101,11 +101,13 @@ def espirit_maps(
     _check_calibration(block)
     taps = tuple(min(kernel, length) for length in block.shape[1:])
     watch.check()
-    correlation = _projector_correlation(signal_space(block, taps, threshold), len(given), taps)
-    reference = coil_compression(block, 1, axis=0)[0].conj()
+    with one_blas_thread():
+        correlation = _projector_correlation(signal_space(block, taps, threshold), len(given), taps)
+        reference = coil_compression(block, 1, axis=0)[0].conj()
     if len(spatial) == 2:
         correlation, taps, target = correlation[:, None], (1, *taps), (1, *target)
-    vectors, values = _maps_of(correlation, taps, target, reference=reference, iterations=iterations, watch=watch)
+    with one_blas_thread():
+        vectors, values = _maps_of(correlation, taps, target, reference=reference, iterations=iterations, watch=watch)
     vectors *= values >= crop
     made = (len(given), *target[3 - len(spatial) :])
     return EspiritMaps(vectors.reshape(made), values.reshape(made[1:]))

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pacscore import parallel
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.recon.magnetic_resonance.fourier import finite_array
+from pacscore.recon.magnetic_resonance.libraries import one_blas_thread
 
 Complex64 = NDArray[np.complex64]
 
 _OFFSET = tuple[int, int]
+_COLUMNS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +171,13 @@ def grappa(
     taps = kernel or ((1 if pattern.acceleration[0] == 1 and pattern.shift == 0 else 2), 4, 5)
     if min(taps) < 1 or taps[2] % 2 == 0:
         raise InputError(f"kernel is (kz, ky, kx), kx odd: {taps}.", found=taps)
-    weights = _weights(block, pattern, taps, regularization)
+    with one_blas_thread():
+        weights = _weights(block, pattern, taps, regularization)
     watch.check()
     if watch.progress is not None:
         watch.progress("GRAPPA", 1, 2)
-    filled = _fill(volume, mask, pattern, taps, weights)
+    with one_blas_thread():
+        filled = _fill(volume, mask, pattern, weights, kernel=taps[:2], watch=watch)
     if watch.progress is not None:
         watch.progress("GRAPPA", 2, 2)
     return filled.reshape(given.shape)
@@ -232,10 +237,16 @@ def _weights(block: Complex64, pattern: Lattice, taps: tuple[int, int, int], reg
 
 
 def _fill(
-    volume: Complex64, mask: NDArray[np.bool_], pattern: Lattice, taps: tuple[int, int, int], weights: Complex64
+    volume: Complex64,
+    mask: NDArray[np.bool_],
+    pattern: Lattice,
+    weights: Complex64,
+    *,
+    kernel: tuple[int, int],
+    watch: Watch,
 ) -> Complex64:
-    coils, width, pad = len(volume), volume.shape[3], taps[2] // 2
-    sources, targets = pattern.sources(taps[:2]), pattern.targets()
+    coils, width, taps = len(volume), volume.shape[3], len(weights)
+    pad, sources, targets = taps // 2, pattern.sources(kernel), pattern.targets()
     cells = _cells(pattern, mask.shape)
     pitch = width + 2 * pad
     gathered = np.zeros((len(sources), coils, len(cells), pitch), np.complex64)
@@ -247,13 +258,17 @@ def _fill(
         gathered[number][:, inside, pad : pad + width] = volume[:, z, y]
     rows = gathered.reshape(len(sources) * coils, -1)
     count = rows.shape[1] - 2 * pad
-    total = weights[0] @ rows[:, :count]
-    for dx in range(1, taps[2]):
-        total += weights[dx] @ rows[:, dx : dx + count]
-    # Values whose neighbourhood would reach across a row's end lie in its padding, which is cut off here.
     estimates = np.empty((len(targets), coils, len(cells), pitch), np.complex64)
     flat = estimates.reshape(len(targets) * coils, -1)
-    flat[:, :count] = total
+
+    def apply(start: int, stop: int) -> None:
+        part = weights[0] @ rows[:, start:stop]
+        for dx in range(1, taps):
+            part += weights[dx] @ rows[:, start + dx : stop + dx]
+        flat[:, start:stop] = part
+
+    # What would reach across a row's end lands in its padding, which is not used below.
+    parallel.run_tiles(apply, count, tile=_COLUMNS, threads=watch.threads)
     out = volume.copy()
     for number, offset in enumerate(targets):
         places = cells + offset

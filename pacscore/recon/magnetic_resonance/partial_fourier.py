@@ -44,8 +44,8 @@ def fill_partial_fourier(
     dimensions : int
         2 or 3 axes make an image.
     method : str
-        One of ``PARTIAL_FOURIER``. ``homodyne`` images have the phase of the symmetric band; ``pocs`` keeps the measured
-        samples exactly.
+        One of ``PARTIAL_FOURIER``. ``homodyne`` images have the phase of the symmetric band; ``pocs`` keeps what was
+        measured exactly.
     iterations : int
         Of ``pocs``, at least 1.
     watch : Watch
