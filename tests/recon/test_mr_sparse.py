@@ -9,9 +9,12 @@ from reference import mr as twin
 from pacscore import recon
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import Watch
+from pacscore.kernels import mr_coils, mr_wavelets
+from pacscore.kernels._compile import Kernel
 from pacscore.recon import kspace_phantoms
 from pacscore.recon.magnetic_resonance.compressed_sensing import sparse_solution
 from pacscore.recon.magnetic_resonance.total_variation import TotalVariation, total_variation
+from pacscore.recon.magnetic_resonance.warming import WARM_CALLS
 from pacscore.recon.magnetic_resonance.wavelets import LOW_PASS, WaveletTransform
 
 
@@ -153,3 +156,17 @@ def test_sparse_solutions_refuse_what_has_no_meaning() -> None:
     ):
         with pytest.raises(InputError):
             call()
+
+
+def test_warming_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    called, plain = set(), Kernel.__call__
+
+    def watched(self: Kernel, *values: object, **names: object) -> object:
+        called.add(self.__name__)
+        return plain(self, *values, **names)
+
+    monkeypatch.setattr(Kernel, "__call__", watched)
+    for _, call in WARM_CALLS:
+        call()
+    kernels = [each for module in (mr_coils, mr_wavelets) for each in vars(module).values() if isinstance(each, Kernel)]
+    assert {each.__name__ for each in kernels if each.__name__.endswith("_into")} <= called
