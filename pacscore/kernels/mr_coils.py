@@ -144,6 +144,29 @@ def multiply_hermitian(real: Float32, imag: Float32, v: Float32, coils: int, u: 
 
 
 @kernel(fastmath=_FAST)
+def begin_lanes(real: Float32, imag: Float32, coils: int, v: Float32) -> None:
+    """Begin each power iteration with the column of the largest diagonal; arguments as in ``multiply_hermitian``.
+
+    It cannot be at a right angle to the wanted vector in practice, as a vector of ones can: opposed phases of two coils
+    suffice.
+    """
+    for lane in range(LANES):
+        best = 0
+        largest = np.float32(-1)
+        pair = 0
+        for i in range(coils):
+            if real[pair, lane] > largest:
+                largest = real[pair, lane]
+                best = i
+            pair += coils - i
+        for i in range(coils):
+            low = min(i, best)
+            place = low * coils - low * (low - 1) // 2 + max(i, best) - low
+            v[i, 0, lane] = real[place, lane]
+            v[i, 1, lane] = imag[place, lane] if i <= best else -imag[place, lane]
+
+
+@kernel(fastmath=_FAST)
 def dominant_eigenvectors_into(
     gram: Complex64, first: int, stop: int, reference: Complex64, iterations: int, scratch: Float32, vectors: Complex64,
     values: Float32,
@@ -176,22 +199,7 @@ def dominant_eigenvectors_into(
             for lane in range(count, LANES):
                 real[pair, lane] = 0
                 imag[pair, lane] = 0
-        # The column with the largest diagonal cannot be at a right angle to the wanted vector in practice, as a
-        # vector of ones can: opposed phases of two coils suffice.
-        for lane in range(LANES):
-            best = 0
-            largest = np.float32(-1)
-            pair = 0
-            for i in range(coils):
-                if real[pair, lane] > largest:
-                    largest = real[pair, lane]
-                    best = i
-                pair += coils - i
-            for i in range(coils):
-                low = min(i, best)
-                place = low * coils - low * (low - 1) // 2 + max(i, best) - low
-                v[i, 0, lane] = real[place, lane]
-                v[i, 1, lane] = imag[place, lane] if i <= best else -imag[place, lane]
+        begin_lanes(real, imag, coils, v)
         normalize_lanes(v, coils, norms)
         for _ in range(iterations):
             multiply_hermitian(real, imag, v, coils, u)
