@@ -7,14 +7,18 @@ volume says in ``derivation`` what was done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import UnsupportedError
+from pacscore.errors import InputError, UnsupportedError
 from pacscore.imaging import Volume
+from pacscore.imaging.arrays.watching import Watch
 from pacscore.recon.magnetic_resonance.coils import combine_coils, mix_coils
 from pacscore.recon.magnetic_resonance.compressed_sensing import compressed_sensing, sparse_solution
 from pacscore.recon.magnetic_resonance.density import density_weights
@@ -35,6 +39,7 @@ from pacscore.recon.magnetic_resonance.preparation import (
     readied_kspace,
 )
 from pacscore.recon.magnetic_resonance.raw import CartesianData, NonCartesianData, fit_image, volume_of
+from pacscore.recon.magnetic_resonance.reading import read_raw
 from pacscore.recon.magnetic_resonance.sense import sense
 
 Complex64 = NDArray[np.complex64]
@@ -132,15 +137,81 @@ def gridding(raw: Raw, options: MrOptions = DEFAULTS) -> Volume:
     )
 
 
-METHODS: dict[str, Callable[[Raw, MrOptions], Volume]] = {
-    "fft": fft,
-    "sense": sense_method,
-    "grappa": grappa_method,
-    "l1": l1_method,
-    "tv": tv_method,
-    "gridding": gridding,
-}
-"""Name to function, for ``pacscore recon INPUT --method NAME``."""
+FUNCTIONS: Mapping[str, Callable[[Raw, MrOptions], Volume]] = MappingProxyType(
+    {
+        "fft": fft,
+        "sense": sense_method,
+        "grappa": grappa_method,
+        "l1": l1_method,
+        "tv": tv_method,
+        "gridding": gridding,
+    }
+)
+"""Name to function."""
+
+METHODS: Mapping[str, str] = MappingProxyType(
+    {
+        "fft": "magnetic resonance, inverse transform of Cartesian k-space",
+        "sense": "magnetic resonance, conjugate gradients with ESPIRiT maps; trajectories, too",
+        "grappa": "magnetic resonance, regularly undersampled lines filled in k-space",
+        "l1": "magnetic resonance, compressed sensing with wavelets; trajectories, too",
+        "tv": "magnetic resonance, compressed sensing with total variation; trajectories, too",
+        "gridding": "magnetic resonance, density-compensated adjoint transform of a trajectory",
+    }
+)
+"""Name to a sentence."""
+
+
+class Request(Protocol):
+    """What a command asks for."""
+
+    @property
+    def path(self) -> Path:
+        """The raw data; see ``read_raw``."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """One of ``METHODS``."""
+        ...
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """Tables of a TOML file; see ``reconstruct``."""
+        ...
+
+    @property
+    def watch(self) -> Watch:
+        """Progress and cancellation."""
+        ...
+
+
+def reconstruct(request: Request) -> Volume:
+    """Read a measurement and reconstruct it by the request's method.
+
+    Of the configuration, the table ``[method]`` holds fields of ``MrOptions`` by name, ``[input]`` the choices of
+    ``read_raw``: ``encoding``, ``dataset``, ``trajectory_unit``, ``select`` for ISMRMRD, and ``field_of_view_mm``
+    (slice, row, column) for BART and NumPy, whose images then lie along the axes of the patient about the origin.
+
+    Raises
+    ------
+    InputError
+        There is no such method, or a choice is not known.
+    NotFoundError, UnsupportedError, GeometryError, LimitError
+        The input cannot be used; the message says why.
+    CancelledError
+        The watch says so.
+    """
+    if request.method not in FUNCTIONS:
+        raise InputError(f"method is one of {', '.join(FUNCTIONS)}, not {request.method!r}.", found=request.method)
+    tables = {name: dict(request.configuration.get(name, {})) for name in ("input", "method")}
+    if unknown := set(request.configuration) - set(tables):
+        raise InputError(f"Magnetic resonance has the tables [input] and [method], not {sorted(unknown)}.")
+    known = {field.name for field in fields(MrOptions)} - {"callback", "watch"}
+    if unknown := set(tables["method"]) - known:
+        raise InputError(f"[method] has no {sorted(unknown)}: there are {', '.join(sorted(known))}.")
+    options = MrOptions(**tables["method"], watch=request.watch)
+    return FUNCTIONS[request.method](read_raw(request.path, **tables["input"]), options)
 
 
 def _sparse(raw: Raw, options: MrOptions, penalty: str) -> Volume:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import ismrmrd_files as files
 import numpy as np
@@ -81,7 +82,7 @@ def test_every_cartesian_method_gives_the_phantom(name: str) -> None:
     options = recon.MrOptions(
         calibration=20, weight=5e-4, watch=Watch(progress=lambda phase, *rest: seen.append(phase))
     )
-    volume = mr_methods.METHODS[name](raw, options)
+    volume = mr_methods.FUNCTIONS[name](raw, options)
     wanted = recon.reconstruct_rss(full)
     made = volume.array()[0]
     scale = float((made * wanted).sum() / (made * made).sum())
@@ -102,7 +103,7 @@ def test_every_method_of_trajectories_gives_the_phantom(name: str) -> None:
     trajectory = recon.Trajectory.radial((48, 48), 40, golden_angle=True)
     samples = kspace_phantoms.phantom_kspace(kspace_phantoms.lopsided(), trajectory, coils=4, noise=0.002)
     raw = recon.NonCartesianData(samples[None], trajectory, view((1, 48, 48), (5, 96, 96)))
-    volume = mr_methods.METHODS[name](raw, recon.MrOptions(calibration=16, iterations=12, weight=5e-4))
+    volume = mr_methods.FUNCTIONS[name](raw, recon.MrOptions(calibration=16, iterations=12, weight=5e-4))
     array = volume.array()[0]
     body = kspace_phantoms.phantom_image(kspace_phantoms.lopsided(), (48, 48))
     weights = np.sqrt((np.abs(kspace_phantoms.coil_maps(4, (48, 48))) ** 2).sum(axis=0))
@@ -247,7 +248,7 @@ def test_methods_say_what_they_cannot_do_and_can_be_cancelled() -> None:
     stop.set()
     for name in METHODS:
         with pytest.raises(CancelledError):
-            mr_methods.METHODS[name](cartesian, recon.MrOptions(calibration=8, watch=Watch(cancel=stop)))
+            mr_methods.FUNCTIONS[name](cartesian, recon.MrOptions(calibration=8, watch=Watch(cancel=stop)))
     for call in (
         lambda: recon.MrOptions(combine="hope"),
         lambda: recon.MrOptions(virtual_coils=-1),
@@ -260,6 +261,31 @@ def test_methods_say_what_they_cannot_do_and_can_be_cancelled() -> None:
     ):
         with pytest.raises(InputError):
             call()
+
+
+def test_a_request_names_file_method_and_choices(tmp_path: Path) -> None:
+    kspace = kspace_phantoms.phantom_kspace(kspace_phantoms.lopsided(), (32, 24), coils=2)
+    np.save(tmp_path / "scan.npy", np.stack([kspace, 2 * kspace])[:, :, None])
+
+    def request(configuration: dict[str, object], method: str = "fft") -> SimpleNamespace:
+        return SimpleNamespace(
+            path=tmp_path / "scan.npy", method=method, configuration=configuration, watch=Watch()
+        )  # fmt: skip
+
+    volume = mr_methods.reconstruct(
+        request({"input": {"field_of_view_mm": [10, 64, 48]}, "method": {"combine": "adaptive"}})
+    )
+    assert volume.shape == (2, 32, 24)
+    assert volume.spacing_mm == (5.0, 2.0, 2.0)
+    assert "adaptive" in volume.derivation[0]
+    assert set(mr_methods.METHODS) == set(mr_methods.FUNCTIONS)
+    for wrong in (
+        request({"grid": {}}), request({"method": {"watch": 1}}), request({"method": {"combine": "hope"}}),
+        request({"input": {"encoding": 1}}), request({"input": {"field_of_view_mm": [1, 2]}}),
+        request({"input": {"field_of_view_mm": "wide"}}), request({}, "fdk"),
+    ):  # fmt: skip
+        with pytest.raises(InputError):
+            mr_methods.reconstruct(wrong)
 
 
 def test_importing_the_room_loads_no_heavy_library() -> None:
