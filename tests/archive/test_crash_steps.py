@@ -90,7 +90,7 @@ def crashes(name: str, *, at_most: int | None = None) -> list[str]:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_after_a_crash_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
-    assert not crashes(name, at_most=50)
+    assert not crashes(name, at_most=25)
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def power_cuts(name: str, *, seeds: range, at_most: int | None = None) -> list[s
 
 @pytest.mark.parametrize("name", JOBS)
 def test_after_a_power_cut_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
-    assert not power_cuts(name, seeds=range(1), at_most=25)
+    assert not power_cuts(name, seeds=range(1), at_most=12)
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def killed_then_power_cut(job: Job, where: Path, *, crash_at: int, seed: int) ->
 def test_what_a_killed_process_had_not_synced_is_not_taken_for_durable(name: str) -> None:
     job = JOBS[name]
     broken: list[str] = []
-    for crash_at in steps_of(job, at_most=20):
+    for crash_at in steps_of(job, at_most=10):
         with quick_folder() as where:
             broken += killed_then_power_cut(job, where / "job", crash_at=crash_at, seed=LOSES_ALL)
     assert not broken
