@@ -1,62 +1,68 @@
 """Reconstruction: from raw data to volumes, computed tomography and magnetic resonance.
 
-Each name is fetched when it is first used, so that importing this package loads no heavy library.
+    from pacscore import recon
+    raw = recon.read_raw("scan.h5")
+    volume = recon.mr_methods.sense_method(raw)
+
+Importing this package loads none of the heavy libraries; each name is fetched when it is first used.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-_MR = "pacscore.recon.magnetic_resonance."
+# A method or value joins by its line: name and the module it lives in; "" names a module itself.
 _HOMES = {
-    "CartesianData": _MR + "raw",
-    "FieldOfView": _MR + "raw",
-    "IsmrmrdFile": _MR + "ismrmrd",
-    "MrOptions": _MR + "preparation",
-    "NonCartesianData": _MR + "raw",
-    "NonCartesianSense": _MR + "noncartesian",
-    "NonuniformFourier": _MR + "nufft",
-    "OffResonanceSense": _MR + "off_resonance",
-    "SenseOperator": _MR + "sense",
-    "Stopping": _MR + "solvers",
-    "ToeplitzNormal": _MR + "noncartesian",
-    "Trajectory": _MR + "trajectories",
-    "adaptive_maps": _MR + "coils",
-    "centred_fft": _MR + "fourier",
-    "centred_ifft": _MR + "fourier",
-    "coil_compression": _MR + "coils",
-    "combine_coils": _MR + "coils",
-    "compressed_sensing": _MR + "compressed_sensing",
-    "density_weights": _MR + "density",
-    "espirit_maps": _MR + "espirit",
-    "fill_partial_fourier": _MR + "partial_fourier",
-    "grappa": _MR + "grappa",
-    "grid": _MR + "noncartesian",
-    "iterative_sense": _MR + "noncartesian",
-    "mr_methods": "",
+    "CartesianData": "pacscore.recon.magnetic_resonance.raw",
+    "FieldOfView": "pacscore.recon.magnetic_resonance.raw",
+    "IsmrmrdFile": "pacscore.recon.magnetic_resonance.ismrmrd",
+    "MrOptions": "pacscore.recon.magnetic_resonance.preparation",
+    "NonCartesianData": "pacscore.recon.magnetic_resonance.raw",
+    "NonCartesianSense": "pacscore.recon.magnetic_resonance.noncartesian",
+    "NonuniformFourier": "pacscore.recon.magnetic_resonance.nufft",
+    "OffResonanceSense": "pacscore.recon.magnetic_resonance.off_resonance",
+    "SenseOperator": "pacscore.recon.magnetic_resonance.sense",
+    "Stopping": "pacscore.recon.magnetic_resonance.solvers",
+    "ToeplitzNormal": "pacscore.recon.magnetic_resonance.noncartesian",
+    "Trajectory": "pacscore.recon.magnetic_resonance.trajectories",
+    "adaptive_maps": "pacscore.recon.magnetic_resonance.coils",
+    "centred_fft": "pacscore.recon.magnetic_resonance.fourier",
+    "centred_ifft": "pacscore.recon.magnetic_resonance.fourier",
+    "coil_compression": "pacscore.recon.magnetic_resonance.coils",
+    "combine_coils": "pacscore.recon.magnetic_resonance.coils",
+    "compressed_sensing": "pacscore.recon.magnetic_resonance.compressed_sensing",
+    "density_weights": "pacscore.recon.magnetic_resonance.density",
+    "espirit_maps": "pacscore.recon.magnetic_resonance.espirit",
+    "fill_partial_fourier": "pacscore.recon.magnetic_resonance.partial_fourier",
+    "grappa": "pacscore.recon.magnetic_resonance.grappa",
+    "grid": "pacscore.recon.magnetic_resonance.noncartesian",
+    "iterative_sense": "pacscore.recon.magnetic_resonance.noncartesian",
     "kspace_phantoms": "",
-    "prewhiten": _MR + "coils",
-    "read_cfl": _MR + "bart",
-    "read_raw": _MR + "reading",
-    "reconstruct_rss": _MR + "fourier",
-    "remove_oversampling": _MR + "fourier",
-    "root_sum_of_squares": _MR + "coils",
-    "sense": _MR + "sense",
-    "write_cfl": _MR + "bart",
-    "zero_fill": _MR + "fourier",
+    "mr_methods": "",
+    "prewhiten": "pacscore.recon.magnetic_resonance.coils",
+    "read_cfl": "pacscore.recon.magnetic_resonance.bart",
+    "read_raw": "pacscore.recon.magnetic_resonance.reading",
+    "reconstruct_rss": "pacscore.recon.magnetic_resonance.fourier",
+    "remove_oversampling": "pacscore.recon.magnetic_resonance.fourier",
+    "root_sum_of_squares": "pacscore.recon.magnetic_resonance.coils",
+    "sense": "pacscore.recon.magnetic_resonance.sense",
+    "write_cfl": "pacscore.recon.magnetic_resonance.bart",
+    "zero_fill": "pacscore.recon.magnetic_resonance.fourier",
 }
-"""Name to the module it lives in; a name without one is a module of this package."""
+
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = _HOMES.get(name)
+    if home is None:
         raise AttributeError(f"module 'pacscore.recon' has no attribute {name!r}")
-    home = _HOMES[name]
-    value = getattr(import_module(home), name) if home else import_module(f"{__name__}.{name}")
+    import importlib
+
+    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"pacscore.recon.{name}")
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOMES)
+    return sorted(__all__)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from reference import mr as twin
 from pacscore import recon
 from pacscore.errors import InputError, UnsupportedError
 from pacscore.recon import kspace_phantoms
+from pacscore.recon.magnetic_resonance import libraries
 from pacscore.recon.magnetic_resonance.noncartesian import ToeplitzNormal
 from pacscore.recon.magnetic_resonance.off_resonance import OffResonanceSense, correct_off_resonance
 from pacscore.recon.magnetic_resonance.trajectories import GOLDEN_ANGLE_RAD
@@ -213,13 +215,38 @@ def test_wrong_trajectories_and_weights_are_refused() -> None:
             call()
 
 
-def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
+def test_linear_algebra_has_one_thread_until_the_last_user_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
 
-    def absent(name: str, *rest: Any, **more: Any) -> Any:
-        if name.startswith("finufft"):
-            raise ImportError(name)
-        return real(name, *rest, **more)
+    class Controller:
+        def select(self, **choices: str) -> Controller:
+            return self
+
+        def limit(self, *, limits: int) -> Controller:
+            calls.append(f"limit {limits}")
+            return self
+
+        def restore_original_limits(self) -> None:
+            calls.append("restore")
+
+    monkeypatch.setitem(sys.modules, "threadpoolctl", SimpleNamespace(ThreadpoolController=Controller))
+    monkeypatch.setattr(libraries, "_blas_controller", None)
+    with libraries.one_blas_thread():
+        with libraries.one_blas_thread():
+            assert calls == ["limit 1"]
+        assert calls == ["limit 1"]
+    assert calls == ["limit 1", "restore"]
+    with pytest.raises(ValueError, match="inside"), libraries.one_blas_thread():
+        raise ValueError("inside")
+    assert calls == ["limit 1", "restore"] * 2
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)  # Not installed.
+    with libraries.one_blas_thread():
+        assert len(calls) == 4
+
+
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> Any:
+        raise ImportError(name)
 
     monkeypatch.setattr("pacscore.recon.magnetic_resonance.libraries.import_module", absent)
     with pytest.raises(UnsupportedError, match=r"finufft.*extra recon"):
