@@ -132,7 +132,7 @@ def test_a_cluster_maps_computes_and_survives_what_items_do(
         report = bulk.map(selection, functions.fail_on_pet, executor=address, run=tmp_path / "run").report()
         assert (report.done, report.failed) == (4, 1)
         assert "in fail_on_pet" in report.failures[0].trace
-        hung = bulk.map(selection, functions.hang_on_pet, executor=client, timeout=0.5).report()
+        hung = bulk.map(selection, functions.hang_on_pet, executor=client, timeout=2.0).report()
         assert (hung.done, hung.timed_out) == (4, 1)
         (lost,) = bulk.map(of_items(1), functions.only_there, executor=client, take="item")
         assert "ValueError" in lost.error

@@ -1,0 +1,8 @@
+"""The figures of area ``recon``: importing its modules registers their rows, in the order of the issue."""
+
+from importlib import import_module
+
+MODULES: tuple[str, ...] = ("recon_mr", "recon_mr_noncartesian")
+
+for _module in MODULES:
+    import_module(_module)
