@@ -1,1 +1,41 @@
-"""Reconstruction: from raw data to volumes, computed tomography and magnetic resonance."""
+"""Reconstruction: from raw data to volumes, computed tomography and magnetic resonance.
+
+    from pacscore import recon
+    geometry = recon.ConeGeometry.circular(angles, row_count=384, ...)
+    volume = recon.fdk(projections, geometry)
+
+Importing this package loads none of the heavy libraries; each name is fetched when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# A method or value joins by its line: name and the module it lives in; "" names a module itself.
+_HOMES = {
+    "ConeGeometry": "pacscore.recon.cone_geometries",
+    "FanGeometry": "pacscore.recon.geometries",
+    "Filter": "pacscore.recon.filtering",
+    "Grid": "pacscore.recon.grids",
+    "ParallelGeometry": "pacscore.recon.geometries",
+    "fbp": "pacscore.recon.fbp",
+    "fdk": "pacscore.recon.fdk",
+    "simulate": "",
+}
+
+__all__ = list(_HOMES)  # noqa: PLE0605 -- The table above is the list.
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pacscore.recon' has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(home), name) if home else importlib.import_module(f"pacscore.recon.{name}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
