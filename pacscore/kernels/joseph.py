@@ -37,11 +37,11 @@ from pacscore.kernels._vector import (
     splat_of,
     store,
 )
+from pacscore.kernels.backproject import CONTRACT, arc_tangent
 
 load8, splat8 = load_of(8), splat_of(8)
 lanes_float = constant_of("float32", tuple(range(8)))
 to_float32, to_int32 = convert_to("float32"), convert_to("int32")
-CONTRACT = frozenset({"contract"})
 _RAYS, _PLANES = 64, 16
 
 
@@ -50,11 +50,10 @@ def forward_rays_into(
     image: NDArray[np.float32],
     lines: NDArray[np.float32],
     spans: NDArray[np.int32],
-    first: int,
-    last: int,
+    order: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
-    """Line integrals of the views ``first`` to ``last``, which must be zero before.
+    """Line integrals of the views in ``order``, which must be zero before.
 
     Blocks of rays and march indices, so that the pixels they share stay in the second cache; slices by 32 where there
     are as many, whose sums then stay in registers along the march.
@@ -64,7 +63,7 @@ def forward_rays_into(
     length = max(image.shape[0], image.shape[1]) - 2
     for start in range(0, columns, _RAYS):
         for plane in range(0, length, _PLANES):
-            for view in range(first, last):
+            for view in order:
                 for column in range(start, min(columns, start + _RAYS)):
                     low = max(plane, np.int64(spans[view, column, 0]))
                     high = min(plane + _PLANES, np.int64(spans[view, column, 1]))
@@ -145,21 +144,25 @@ def place_rays(
     """Two rays of one view for each pixel of a row, and their weights.
 
     taps : how far before the pixel's own column the first of the two lies, and how many there are in all
-    maps : (8,) float32 of a view: numerator and denominator of the column as affine maps of (x, y, 1), columns per
-        radian or 0, and the tent's heights per column where rays are parallel, else 0
+    maps : (9,) float32 of a view: numerator and denominator of the column, from the centre, as affine maps of (x, y,
+        1), columns per radian of an arc or 0, the tent's heights per column where rays are parallel, else 0, and the
+        column of the centre
     """
     columns = lines.shape[1]
     start = np.int64(view) * columns
     fy = splat8(np.float32(y))
-    width = places.size
+    width = places.shape[1]
     zero, edge = splat8(np.int32(0)), splat8(np.int32(columns - 1))
-    center = (maps[2], maps[0], maps[1], maps[7])
+    center = (maps[2] + maps[8], maps[0], maps[1], maps[7])
     step = lines[view, 0, 2]
     for offset in range(0, tile[3] - tile[2], 8):
         x = splat8(np.float32(tile[2] + offset)) + lanes_float()
         n = splat8(maps[2]) + x * splat8(maps[0]) + fy * splat8(maps[1])
         if maps[7] == 0:
             n = n / (splat8(maps[5]) + x * splat8(maps[3]) + fy * splat8(maps[4]))
+            if maps[6] > 0:
+                n = arc_tangent(n) * splat8(maps[6])
+        n = n + splat8(maps[8])
         first = to_int32(floor(n)) + splat8(np.int32(taps))
         second = first + splat8(np.int32(1))
         a, b = minimum(maximum(first, zero), edge), minimum(maximum(second, zero), edge)
@@ -183,6 +186,7 @@ def adjoint_tile_into(
     lines: NDArray[np.float32],
     rows: NDArray[np.int32],
     maps: NDArray[np.float32],
+    order: NDArray[np.int64],
     taps: int,
     tile: Any,
     places: NDArray[np.int32],
@@ -192,7 +196,8 @@ def adjoint_tile_into(
     """The adjoint of ``forward_rays_into`` for one tile of pixels.
 
     rows : (views, columns) int32, the last of ``spans``
-    maps : (views, 8) float32, see ``place_rays``; views an even number
+    maps : (views, 9) float32, see ``place_rays``
+    order : (chosen,) int64, the views to take, an even number
     taps : an even number of rays that may cover a pixel
     tile : first row, row after the last, the same of columns
     places : (2, 2, columns rounded up) int32 scratch, numbers the same of float32
@@ -200,20 +205,20 @@ def adjoint_tile_into(
     """
     y0, y1, x0, x1 = tile
     columns, lanes = lines.shape[1], out.shape[2]
-    for view in range(0, lines.shape[0], 2):
+    for number in range(0, order.size, 2):
+        views = order[number], order[number + 1]
         for y in range(y0, y1):
             for tap in range(0, taps, 2):
                 ahead = tap + 1 - taps // 2
                 for k in range(2):
-                    place_rays(lines, rows, view + k, ahead, maps[view + k], tile, y, places[k], numbers[k])
+                    place_rays(lines, rows, views[k], ahead, maps[views[k]], tile, y, places[k], numbers[k])
                 target = (np.int64(y + 1) * out.shape[1] + x0 + 1) * lanes
-                start = np.int64(view) * columns
+                start, other = np.int64(views[0]) * columns, np.int64(views[1]) * columns
                 for x in range(x1 - x0):
                     w0, w1 = splat8(numbers[0, 0, x]), splat8(numbers[0, 1, x])
                     w2, w3 = splat8(numbers[1, 0, x]), splat8(numbers[1, 1, x])
                     p0, p1 = (start + places[0, 0, x]) * lanes, (start + places[0, 1, x]) * lanes
-                    p2 = (start + columns + places[1, 0, x]) * lanes
-                    p3 = (start + columns + places[1, 1, x]) * lanes
+                    p2, p3 = (other + places[1, 0, x]) * lanes, (other + places[1, 1, x]) * lanes
                     for lane in range(0, lanes, 8):
                         s = load8(out, target + lane)
                         s = s + load8(sinogram, p0 + lane) * w0 + load8(sinogram, p1 + lane) * w1

@@ -5,7 +5,8 @@ the detector row: so two voxel columns are blended once for all rows, and the re
 kernels work on blocks of planes. Marches are as in ``kernels/joseph.py`` (J1); here ``lines`` is (views, columns, 4)
 float64: the place ``a * p + b`` across the march, and the part ``c * p + d`` of the way from the source to the detector
 at march index ``p``; ``heights`` (views, 3) float64: slice of the source, slices from there to detector row 0, slices
-per row.
+per row. The step in mm of a ray is ``|c|`` times its length from the source to the detector, ``lengths`` (1 or views,
+columns, rows) float32.
 
 Volumes are (rows, columns, slices + 24) float32: 8 zeros before the slices and 16 after. Projections are (views,
 columns, rows + 16) float32.
@@ -59,12 +60,12 @@ def forward_columns_into(
     lines: NDArray[np.float64],
     heights: NDArray[np.float64],
     spans: NDArray[np.int32],
-    first: int,
-    last: int,
+    lengths: NDArray[np.float32],
+    order: NDArray[np.int64],
     line: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Sums along the rays of views ``first`` to ``last``, without the length of a step; ``out`` must be zero before.
+    """Line integrals of the views in ``order``, which must be zero before.
 
     spans : (views, columns, 3) int32 as in ``kernels/joseph.py``
     line : (slices + 64,) float32 scratch
@@ -72,7 +73,7 @@ def forward_columns_into(
     rows_of_voxels, width, depth = volume.shape
     slices, rows = depth - SLICES_BEFORE - SLICES_AFTER, out.shape[2] - ROWS_AFTER
     for plane in range(0, max(rows_of_voxels, width), _PLANES):
-        for view in range(first, last):
+        for view in order:
             for column in range(lines.shape[1]):
                 low = max(plane, np.int64(spans[view, column, 0]))
                 high = min(plane + _PLANES, np.int64(spans[view, column, 1]))
@@ -108,6 +109,13 @@ def forward_columns_into(
                         out[view, column, row] += left + fraction * (line[whole + np.uint64(1)] - left)
                         row += 1
                         position += ahead
+    for view in order:
+        for column in range(lines.shape[1]):
+            step = np.float32(abs(lines[view, column, 2]))
+            length = lengths[view % lengths.shape[0], column]
+            values = out[view, column]
+            for row in range(rows):
+                values[row] *= length[row] * step
 
 
 @kernel(fastmath=CONTRACT)
@@ -116,6 +124,8 @@ def adjoint_planes_into(
     lines: NDArray[np.float64],
     heights: NDArray[np.float64],
     spans: NDArray[np.int32],
+    lengths: NDArray[np.float32],
+    order: NDArray[np.int64],
     planes: Any,
     marched_rows: bool,
     scratch: NDArray[np.float32],
@@ -134,11 +144,12 @@ def adjoint_planes_into(
     slices, rows = depth - SLICES_BEFORE - SLICES_AFTER, projections.shape[2] - ROWS_AFTER
     across = width if marched_rows else rows_of_voxels
     lower_line, upper_line = scratch[0], scratch[1]
-    for view in range(lines.shape[0]):
+    for view in order:
         for column in range(lines.shape[1]):
             if (spans[view, column, 2] == 1) != marched_rows:
                 continue
             values = projections[view, column]
+            length, scale = lengths[view % lengths.shape[0], column], np.float32(abs(lines[view, column, 2]))
             for p in range(max(planes[0], spans[view, column, 0]), min(planes[1], spans[view, column, 1])):
                 lower, w0, w1, start, step = crossing(lines[view, column], heights[view], p, across)
                 begin, end = rows_within(start, step, rows, slices)
@@ -151,7 +162,7 @@ def adjoint_planes_into(
                 for row in range(begin, end):
                     whole = np.uint64(position) >> np.uint64(32)
                     fraction = np.float32((position & 0xFFFFFFFF) >> 1) * np.float32(2.0**-31)
-                    value = values[np.uint64(row)]
+                    value = values[np.uint64(row)] * (length[np.uint64(row)] * scale)
                     later = fraction * value
                     lower_line[whole] += value - later
                     upper_line[whole + np.uint64(1)] += later

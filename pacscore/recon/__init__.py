@@ -18,6 +18,7 @@ _HOMES = {
     "Filter": "pacscore.recon.filtering",
     "Grid": "pacscore.recon.grids",
     "ParallelGeometry": "pacscore.recon.geometries",
+    "Projector": "pacscore.recon.projector",
     "fbp": "pacscore.recon.fbp",
     "fdk": "pacscore.recon.fdk",
     "simulate": "",
