@@ -19,9 +19,19 @@ _HOMES = {
     "Grid": "pacscore.recon.grids",
     "ParallelGeometry": "pacscore.recon.geometries",
     "Projector": "pacscore.recon.projector",
-    "fbp": "pacscore.recon.fbp",
-    "fdk": "pacscore.recon.fdk",
+    "Stop": "pacscore.recon.iterating",
+    "cgls": "pacscore.recon.algebraic",
+    "chambolle_pock_tv": "pacscore.recon.variation",
+    "fbp": "pacscore.recon.planar_backprojection",
+    "fdk": "pacscore.recon.feldkamp",
+    "fista_tv": "pacscore.recon.variation",
+    "mlem": "pacscore.recon.expectation",
+    "mltr": "pacscore.recon.expectation",
+    "os_sart": "pacscore.recon.algebraic",
+    "osem": "pacscore.recon.expectation",
+    "sart": "pacscore.recon.algebraic",
     "simulate": "",
+    "sirt": "pacscore.recon.algebraic",
 }
 
 __all__ = list(_HOMES)  # noqa: PLE0605 -- The table above is the list.

@@ -17,13 +17,12 @@ from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.recon.cone_geometries import ConeGeometry
 from pacscore.recon.geometries import FanGeometry, ParallelGeometry, Planar
 from pacscore.recon.grids import Grid
-from pacscore.recon.joseph_rays import ConeRays, PlanarRays
+from pacscore.recon.joseph_cone_rays import ConeRays
+from pacscore.recon.joseph_rays import Array, Layout, PlanarRays
 from pacscore.recon.upright import is_upright
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
-
-Array = NDArray[np.float32]
 
 
 class Rays(Protocol):
@@ -46,6 +45,10 @@ class Rays(Protocol):
 
     def projections_of(self, native: Array) -> Array:
         """(views, rows, columns) of native projections, C order."""
+        ...
+
+    def layout(self) -> Layout:
+        """How voxels lie in a native volume."""
         ...
 
     def forward(self, volume: Array, out: Array, views: NDArray[np.intp] | None, watch: Watch) -> None:
@@ -164,6 +167,10 @@ class Projector:
     def new_volume(self) -> Array:
         """Zeros."""
         return np.zeros(self._rays.volume_shape, np.float32)
+
+    def native_layout(self) -> Layout:
+        """How voxels lie in a native volume, for what looks at neighbours."""
+        return self._rays.layout()
 
     def new_projections(self) -> Array:
         """Zeros."""

@@ -21,7 +21,7 @@ from pacscore.imaging.arrays.checks import output_array
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import backproject, backproject_quarters, ramp
 from pacscore.recon.cone_geometries import ConeGeometry
-from pacscore.recon.fbp import refuse_sources
+from pacscore.recon.planar_backprojection import refuse_sources
 from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_rows
 from pacscore.recon.geometries import check_projections
 from pacscore.recon.grids import Grid
