@@ -1,0 +1,159 @@
+"""Helical scans: rays of a fan rebinned to parallel ones, and their weighted backprojection.
+
+H1  Rebinned view ``m`` stands at angle ``m * pi / half`` from the first; views ``half`` apart look the other way. A ray
+    of view ``m`` at signed distance ``s`` from the axis came from the source when this stood at a turn of ``asin(s /
+    source_to_axis)`` more.
+H2  Along the slices of a voxel column the detector row is affine, as in a circular cone (``kernels/backproject.py``).
+H3  All views that see a voxel under one direction share it: their values count with the weights of their rows, divided
+    by the sum of these (Stierstorfer et al. 2004, Phys. Med. Biol. 49(11)). Weighted values come in; weights are
+    interpolated with the same positions.
+
+Unchecked: the checked entry is ``pacscore.recon.wfbp``. Twins: ``tests/reference/tomography.py``.
+"""
+
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pacscore.kernels._compile import kernel
+from pacscore.kernels._vector import load_of, pairs_along, splat_of, store
+from pacscore.kernels.backproject import CONTRACT, FIXED, fractions
+
+load8, splat8 = load_of(8), splat_of(8)
+
+
+@kernel(fastmath=CONTRACT)
+def rebin_view_into(
+    projections: NDArray[np.float32],
+    views: NDArray[np.float64],
+    columns: NDArray[np.float64],
+    out: NDArray[np.float32],
+) -> None:
+    """One parallel view from a fan: linear between views and between columns.
+
+    projections : (views, rows, columns) float32
+    views, columns : (parallel columns,) float64, where each parallel ray lies among the measured ones, within them
+    out : (rows, parallel columns) float32
+    """
+    last_view, last_column = projections.shape[0] - 1, projections.shape[2] - 1
+    for ray in range(columns.size):
+        v, c = min(np.int64(views[ray]), max(0, last_view - 1)), min(np.int64(columns[ray]), max(0, last_column - 1))
+        fv, fc = np.float32(views[ray] - v), np.float32(columns[ray] - c)
+        v1, c1 = min(v + 1, last_view), min(c + 1, last_column)
+        for row in range(out.shape[0]):
+            a = projections[v, row, c] + fc * (projections[v, row, c1] - projections[v, row, c])
+            b = projections[v1, row, c] + fc * (projections[v1, row, c1] - projections[v1, row, c])
+            out[row, ray] = a + fv * (b - a)
+
+
+@kernel(inline=True)
+def add_view(
+    views: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    column: float,
+    row: float,
+    step: float,
+    view: int,
+    slices: int,
+    line: NDArray[np.float32],
+    values: NDArray[np.float32],
+    sums: NDArray[np.float32],
+) -> None:
+    """Add one view's weighted values to a voxel column, and their weights."""
+    stride = views.shape[2]
+    low, high = 1.0, stride - 19.0
+    z = max(np.int64(0), np.int64(np.ceil((low - row) / step)))
+    last = min(np.int64(slices), np.int64(np.floor((high - row) / step)) + 1)
+    if last <= z:
+        return
+    whole = np.int64(column)
+    later = np.float32(column - whole)
+    w0, w1 = splat8(np.float32(1) - later), splat8(later)
+    place, end = np.int64(row + step * z), np.int64(row + step * (last - 1)) + 2
+    source = (np.int64(view) * views.shape[1] + whole) * stride
+    while place < end:
+        store(line, place, load8(views, source + place) * w0 + load8(views, source + stride + place) * w1)
+        place += 8
+    ahead = np.int64(step * FIXED)
+    position = np.int64(row * FIXED) + z * ahead
+    while z + 8 <= last:
+        part = fractions(position, ahead)
+        left, right = pairs_along(line, position, ahead)
+        store(values, z, load8(values, z) + left + part * (right - left))
+        left, right = pairs_along(weights, position, ahead)
+        store(sums, z, load8(sums, z) + left + part * (right - left))
+        z += 8
+        position += 8 * ahead
+    while z < last:
+        at = np.uint64(position) >> np.uint64(32)
+        fraction = np.float32((position & 0xFFFFFFFF) * (1.0 / FIXED))
+        values[z] += line[at] + fraction * (line[at + np.uint64(1)] - line[at])
+        sums[z] += weights[at] + fraction * (weights[at + np.uint64(1)] - weights[at])
+        z += 1
+        position += ahead
+
+
+@kernel(fastmath=CONTRACT)
+def helical_tile_into(
+    views: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    scan: NDArray[np.float64],
+    half: int,
+    places: NDArray[np.float64],
+    tile: Any,
+    total: NDArray[np.float32],
+    scratch: NDArray[np.float32],
+    volume: NDArray[np.float32],
+) -> None:
+    """Backproject rebinned, weighted and filtered views into one tile.
+
+    views : (views, columns + 2, rows + 20) float32 with the zeros of ``kernels/ramp.py``
+    weights : (rows + 20,) float32, of the rows, the same zeros around
+    scan : angle of view 0; source to axis in mm; z of the source at angle 0 (H1); its rise in mm per radian; columns
+        per mm; index of the column at s = 0 and of the row at the source's height, zeros counted; rows per tangent
+    half : views in half a turn
+    places : (3, 4) float64, x, y, z in mm of (column, row, slice, 1); z does not depend on the first two
+    tile : first slice, slice after the last, the same of rows and columns
+    total : (columns, slices) float32 scratch; scratch : (3, the larger of slices and rows, + 64) float32
+    volume : (slices, rows, columns) float32, overwritten
+    """
+    z0, z1, y0, y1, x0, x1 = tile
+    slices = z1 - z0
+    values, sums, line = scratch[0], scratch[1], scratch[2]
+    per_slice = places[2, 2]
+    bottom = places[2, 3] + per_slice * z0
+    for y in range(y0, y1):
+        total[:, :] = np.float32(0)
+        for first in range(half):
+            angle = scan[0] + first * np.pi / half
+            c, s = np.cos(angle), np.sin(angle)
+            for x in range(x1 - x0):
+                px = places[0, 0] * (x0 + x) + places[0, 1] * y + places[0, 3]
+                py = places[1, 0] * (x0 + x) + places[1, 1] * y + places[1, 3]
+                across, along = px * c + py * s, py * c - px * s
+                turn, depth = np.arcsin(across / scan[1]), np.sqrt(scan[1] ** 2 - across**2)
+                values[:slices] = np.float32(0)
+                sums[:slices] = np.float32(0)
+                sign = 1.0
+                for view in range(first, views.shape[0], half):
+                    column = sign * across * scan[4] + scan[5]
+                    distance = depth + sign * along
+                    height = scan[2] + scan[3] * (scan[0] + view * np.pi / half + sign * turn)
+                    scale = scan[7] / distance
+                    row, step = (bottom - height) * scale + scan[6], per_slice * scale
+                    sign = -sign
+                    if not 1.0 <= column < views.shape[1] - 2.0:
+                        continue
+                    add_view(views, weights, column, row, step, view, slices, line, values, sums)
+                mine = total[x]
+                for z in range(slices):
+                    if sums[z] > np.float32(1e-6):
+                        mine[z] += values[z] / sums[z]
+        for z in range(slices):
+            for x in range(x1 - x0):
+                volume[z0 + z, y, x0 + x] = total[x, z]

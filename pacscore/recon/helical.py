@@ -1,0 +1,386 @@
+"""Helical scans on cylindrical detectors: their geometry, and reconstruction by rebinning and weighted backprojection.
+
+Stierstorfer, Rauscher, Boese, Bruder, Schaller and Flohr 2004, Phys. Med. Biol. 49(11): rays are rebinned to parallel
+ones in the plane (rows as they are), filtered along the new columns, and backprojected with weights that fall toward the
+outer rows and are normalised over all rays through a voxel that share a direction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pacscore.errors import GeometryError, InputError, UnsupportedError
+from pacscore.imaging.arrays.checks import output_array
+from pacscore.imaging.arrays.watching import UNWATCHED, Watch
+from pacscore.kernels import ramp
+from pacscore.kernels.helical import helical_tile_into, rebin_view_into
+from pacscore.recon.cone_geometries import ConeGeometry
+from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_rows
+from pacscore.recon.geometries import arc_text, check_angles, check_center, check_count, check_length, check_projections
+from pacscore.recon.grids import Grid
+
+_SLICES, _TILE = 256, 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HelicalGeometry:
+    """A source on a helix about z, and a cylindrical detector about the source.
+
+    Attributes
+    ----------
+    angles_rad : (views,) float64
+        Rising or falling evenly over all turns, not wrapped. The source lies at ``source_to_axis_mm * (cos, sin)``,
+        columns rise along ``(-sin, cos)``, rows along z.
+    pitch_mm : float
+        How far the source moves along z in a turn of rising angle, negative toward the feet.
+    row_count, column_count, row_spacing_mm, column_spacing_mm
+        Spacing on the detector; columns lie at equal angles.
+    source_to_axis_mm, source_to_detector_mm : float
+    start_z_lps : float
+        z of the source in the first view.
+    center_row, center_column : float
+        Where the ray through the axis, perpendicular to it, meets the detector; by default the middle.
+    focal_spot_mm : (views, 3) float64
+        Flying focal spot: by how much each view's source is shifted outward, along the columns, and along z.
+
+    Raises
+    ------
+    InputError
+        A number is none that can be used, or angles do not go one way.
+    """
+
+    angles_rad: ArrayLike
+    pitch_mm: float
+    row_count: int
+    column_count: int
+    row_spacing_mm: float
+    column_spacing_mm: float
+    source_to_axis_mm: float
+    source_to_detector_mm: float
+    start_z_lps: float = 0.0
+    center_row: float | None = None
+    center_column: float | None = None
+    focal_spot_mm: ArrayLike = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        angles = check_angles(self.angles_rad)
+        steps = np.diff(angles)
+        if steps.size and not ((steps > 0).all() or (steps < 0).all()):
+            raise InputError("Angles of a helix rise or fall over all turns: unwrap them (numpy.unwrap).")
+        object.__setattr__(self, "angles_rad", angles)
+        for name in ("row_count", "column_count"):
+            object.__setattr__(self, name, check_count(getattr(self, name), name))
+        for name in ("row_spacing_mm", "column_spacing_mm", "source_to_axis_mm", "source_to_detector_mm"):
+            object.__setattr__(self, name, check_length(getattr(self, name), name))
+        if self.source_to_detector_mm < self.source_to_axis_mm:
+            raise InputError("The detector lies before the axis of rotation: is a distance from axis to detector?")
+        if not (math.isfinite(self.pitch_mm) and math.isfinite(self.start_z_lps)):
+            raise InputError("pitch_mm and start_z_lps must be finite.")
+        object.__setattr__(self, "center_row", check_center(self.center_row, self.row_count, "center_row"))
+        object.__setattr__(self, "center_column", check_center(self.center_column, self.column_count, "center_column"))
+        spot = np.asarray(self.focal_spot_mm, np.float64).reshape(-1, 3)
+        if spot.shape[0] not in {1, angles.size} or not np.isfinite(spot).all():
+            raise InputError(f"focal_spot_mm is (views, 3), finite, for {angles.size} views.", found=spot.shape)
+        object.__setattr__(self, "focal_spot_mm", np.broadcast_to(spot, (angles.size, 3)).copy())
+        if self.column_count * self.column_spacing_mm > 2.0 * self.source_to_detector_mm:
+            raise InputError("The arc of the detector spans more than 2 radians.")
+
+    @property
+    def angles(self) -> NDArray[np.float64]:
+        """The angles as an array."""
+        return np.asarray(self.angles_rad)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(views, rows, columns)``."""
+        return self.angles.size, self.row_count, self.column_count
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """``(center_row, center_column)`` as numbers."""
+        return float(self.center_row or 0.0), float(self.center_column or 0.0)
+
+    @property
+    def rise_mm_per_rad(self) -> float:
+        """Of the source."""
+        return self.pitch_mm / (2 * math.pi)
+
+    @property
+    def heights_lps(self) -> NDArray[np.float64]:
+        """(views,) z of the source, without the flying spot."""
+        heights: NDArray[np.float64] = self.start_z_lps + (self.angles - self.angles[0]) * self.rise_mm_per_rad
+        return heights
+
+    @property
+    def pitch_factor(self) -> float:
+        """Movement in a turn over the height of the detector at the axis."""
+        height = self.row_count * self.row_spacing_mm * self.source_to_axis_mm / self.source_to_detector_mm
+        return abs(self.pitch_mm) / height
+
+    def rays(self, view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The focal spot and the unit direction of each ray, both (rows, columns, 3) in LPS mm.
+
+        The detector stays where it is when the focal spot flies.
+        """
+        angle = self.angles[view]
+        out, across = np.array([math.cos(angle), math.sin(angle), 0.0]), np.array([-math.sin(angle), math.cos(angle), 0])
+        up = np.array([0.0, 0.0, 1.0])
+        home = out * self.source_to_axis_mm + up * self.heights_lps[view]
+        shift = np.asarray(self.focal_spot_mm)[view]
+        turn = (np.arange(self.column_count) - self.center[1]) * self.column_spacing_mm / self.source_to_detector_mm
+        level = self.source_to_detector_mm * (np.sin(turn)[:, None] * across - np.cos(turn)[:, None] * out)
+        rows = (np.arange(self.row_count) - self.center[0])[:, None, None] * self.row_spacing_mm * up
+        spot = home + shift[0] * out + shift[1] * across + shift[2] * up
+        toward = (home - spot) + level[None] + rows
+        directions = toward / np.linalg.norm(toward, axis=-1, keepdims=True)
+        return np.broadcast_to(spot, directions.shape), directions
+
+    def cone(self) -> ConeGeometry:
+        """The same views as a general cone geometry, for projectors and iterative methods.
+
+        Raises
+        ------
+        UnsupportedError
+            The focal spot flies, so that the detector is not centred on it.
+        """
+        self._refuse_flying("A projector")
+        c, s, none = np.cos(self.angles), np.sin(self.angles), np.zeros(self.angles.size)
+        source = np.stack([c * self.source_to_axis_mm, s * self.source_to_axis_mm, self.heights_lps], axis=1)
+        out = np.stack([c, s, none], axis=1)
+        return ConeGeometry(
+            source, source - out * self.source_to_detector_mm, np.stack([-s, c, none], axis=1), (0.0, 0.0, 1.0),
+            self.row_count, self.column_count, self.row_spacing_mm, self.column_spacing_mm, *self.center, curved=True,
+        )  # fmt: skip
+
+    def _refuse_flying(self, what: str) -> None:
+        if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9:
+            raise UnsupportedError(
+                f"{what} for flying focal spots is not available: the exact rays are known (rays), but the detector is "
+                "not centred on the spot. Choose the views of one spot position."
+            )
+
+    def __str__(self) -> str:
+        flying = ", flying focal spot" if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9 else ""
+        return (
+            f"helix of pitch {self.pitch_mm:g} mm ({self.pitch_factor:.3g} of the detector), {arc_text(self.angles)}, "
+            f"{self.row_count} × {self.column_count} cylindrical detector of {self.row_spacing_mm:g} × "
+            f"{self.column_spacing_mm:g} mm, source to axis {self.source_to_axis_mm:g} mm, to detector "
+            f"{self.source_to_detector_mm:g} mm{flying}"
+        )
+
+
+def helical_grid(geometry: HelicalGeometry, *, spacing_mm: float | None = None) -> Grid:
+    """A grid within the fan, over the slices that all directions reach."""
+    reach, magnified = _reach_mm(geometry), geometry.source_to_detector_mm / geometry.source_to_axis_mm
+    step = geometry.column_spacing_mm / magnified if spacing_mm is None else spacing_mm
+    low, high = sorted((float(geometry.heights_lps[0]), float(geometry.heights_lps[-1])))
+    margin = abs(geometry.pitch_mm) / 2
+    slices = max(1, int((high - low - 2 * margin) / step))
+    count = max(1, int(math.sqrt(2.0) * reach / step))
+    return Grid((slices, count, count), step, center_lps=(0.0, 0.0, (low + high) / 2))
+
+
+def _reach_mm(geometry: HelicalGeometry) -> float:
+    """How far from the axis all views see."""
+    center, last = geometry.center[1], geometry.column_count - 1
+    turn = min(center, last - center) * geometry.column_spacing_mm / geometry.source_to_detector_mm
+    if turn <= 0:
+        raise GeometryError("The axis of rotation is projected off the detector: check center_column.")
+    return geometry.source_to_axis_mm * math.sin(turn)
+
+
+def wfbp(
+    projections: NDArray[np.generic],
+    geometry: HelicalGeometry,
+    grid: Grid | None = None,
+    *,
+    filter: Filter | str = "ramp",  # noqa: A002 -- The word of the field.
+    smooth_rows: float = 0.6,
+    out: NDArray[np.float32] | None = None,
+    watch: Watch = UNWATCHED,
+) -> NDArray[np.float32]:
+    """Reconstruct a helical scan by weighted filtered backprojection.
+
+    Parameters
+    ----------
+    projections : (views, rows, columns) array
+        Line integrals, any real dtype.
+    geometry : HelicalGeometry
+        Of constant pitch, without flying focal spot.
+    grid : Grid, optional
+        Slices along z; by default ``helical_grid``. Voxels that some direction never sees are too dark: keep the grid
+        half a pitch away from the ends.
+    filter : Filter or str
+    smooth_rows : float
+        From 0 to 1: weights of rows begin to fall at this part of the way from the middle to the edge.
+    out : NDArray of float32, optional
+    watch : Watch
+        Progress in the phases ``rebinning``, ``filtering`` and ``backprojecting``, and cancellation.
+
+    Returns
+    -------
+    NDArray of float32
+        (slices, rows, columns) of the grid.
+
+    Raises
+    ------
+    InputError
+        The projections do not fit, or views are not evenly spaced.
+    GeometryError
+        The scan is shorter than half a turn and the fan, leaves gaps along z, or the grid leaves the fan.
+    UnsupportedError
+        The focal spot flies.
+    CancelledError
+        ``watch`` was cancelled.
+
+    Notes
+    -----
+    Approximate: cone angles are treated as in the paper. Memory: the projections twice.
+    """
+    geometry._refuse_flying("Weighted filtered backprojection")  # noqa: SLF001 -- The value's own rule.
+    values = check_projections(projections, geometry.shape)
+    if geometry.angles.size > 1 and geometry.angles[0] > geometry.angles[-1]:
+        return wfbp(values[::-1], _turned(geometry), grid, filter=filter, smooth_rows=smooth_rows, out=out, watch=watch)
+    target = helical_grid(geometry) if grid is None else grid
+    chosen = filter if isinstance(filter, Filter) else Filter(filter)
+    if not 0.0 <= smooth_rows <= 1.0:
+        raise InputError(f"smooth_rows is a part from 0 to 1, not {smooth_rows}.", found=smooth_rows)
+    plan = _plan(geometry, target)
+    weights = _row_weights(geometry.row_count, smooth_rows)
+    views = _rebinned(values, geometry, plan, weights, chosen, watch)
+    result = output_array(out, target.shape, np.dtype(np.float32))
+    padded = np.zeros(views.shape[2], np.float32)
+    padded[ramp.ROWS_BEFORE : ramp.ROWS_BEFORE + weights.size] = weights
+    rising = target.index_to_lps[2, 0] > 0
+    _backproject(views, padded, plan, target, result if rising else result[::-1], watch)
+    return result
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """How views are rebinned: angle of the first, views in half a turn, their number, and the parallel columns."""
+
+    first_rad: float
+    half: int
+    count: int
+    across_mm: NDArray[np.float64]
+    scan: NDArray[np.float64]
+
+
+def _plan(geometry: HelicalGeometry, grid: Grid) -> _Plan:
+    angles = geometry.angles
+    steps = np.diff(angles)
+    if angles.size < 3 or np.abs(steps - steps.mean()).max() > 0.05 * abs(steps.mean()):
+        raise InputError("Views of a helix must be evenly spaced in angle, three or more.")
+    affine = grid.column_first
+    if np.abs(affine[2, :2]).max() > 1e-6 or np.abs(affine[:2, 2]).max() > 1e-6:
+        raise GeometryError("Slices of the grid must be perpendicular to the axis of rotation, z: it is tilted.")
+    reach = _reach_mm(geometry)
+    if np.linalg.norm(grid.corners_lps()[:, :2], axis=1).max() >= geometry.source_to_axis_mm:
+        raise GeometryError("The grid reaches to the source: make it smaller.")
+    half = max(3, round(np.pi / abs(float(steps.mean()))))
+    step = geometry.column_spacing_mm * geometry.source_to_axis_mm / geometry.source_to_detector_mm
+    side = int(reach / step)
+    across = np.arange(-side, side + 1) * step
+    widest = math.asin(across[-1] / geometry.source_to_axis_mm)
+    first, last = angles[0] + np.pi / 2 + widest, angles[-1] + np.pi / 2 - widest
+    count = int((last - first) / (np.pi / half) + 1e-9) + 1
+    if count < half:
+        raise GeometryError("The helix is shorter than half a turn and the fan angle: nothing is seen from all sides.")
+    if geometry.pitch_factor > 2.0:
+        raise GeometryError(f"A pitch of {geometry.pitch_factor:.2f} detector heights leaves gaps between the turns.")
+    # H1: the ray of angle a left the source at an angle of a - pi / 2 + asin(s / source to axis).
+    height = geometry.start_z_lps + (-np.pi / 2 - angles[0]) * geometry.rise_mm_per_rad
+    scan = np.array([
+        first, geometry.source_to_axis_mm, height, geometry.rise_mm_per_rad, 1 / step, side + ramp.COLUMNS_BEFORE,
+        geometry.center[0] + ramp.ROWS_BEFORE, geometry.source_to_detector_mm / geometry.row_spacing_mm,
+    ])  # fmt: skip
+    return _Plan(float(first), half, count, across, scan)
+
+
+def _row_weights(rows: int, smooth: float) -> NDArray[np.float32]:
+    """1 in the middle, falling to 0 beyond the outermost rows like a cosine squared."""
+    far = np.abs(np.arange(rows) - (rows - 1) / 2) / (rows / 2)
+    falling = np.clip((far - smooth) / max(1e-6, 1 - smooth), 0.0, 1.0)
+    return (np.cos(np.pi / 2 * falling) ** 2).astype(np.float32)
+
+
+def _rebinned(
+    values: NDArray[np.float32],
+    geometry: HelicalGeometry,
+    plan: _Plan,
+    weights: NDArray[np.float32],
+    chosen: Filter,
+    watch: Watch,
+) -> NDArray[np.float32]:
+    """(views, columns + 2, rows + 20) rebinned, weighted and filtered."""
+    rows, columns = geometry.row_count, plan.across_mm.size
+    turn = np.arcsin(plan.across_mm / geometry.source_to_axis_mm)
+    places = turn * geometry.source_to_detector_mm / geometry.column_spacing_mm + geometry.center[1]
+    step = float(np.diff(geometry.angles).mean())
+    heights = (np.arange(rows) - geometry.center[0]) * geometry.row_spacing_mm
+    cosines = geometry.source_to_detector_mm / np.hypot(geometry.source_to_detector_mm, heights) * weights
+    factors = np.full((1, columns), np.pi / plan.half * plan.scan[4], np.float32)
+    packed = PackedFilter.of(chosen.matrix(columns))
+    spread = np.ascontiguousarray(np.broadcast_to(cosines[:, None], (rows, columns)), np.float32)
+    result = np.zeros((plan.count, columns + 2, padded_rows(rows)), np.float32)
+
+    def run(start: int, stop: int) -> None:
+        one = np.empty((1, rows, columns), np.float32)
+        for view in range(start, stop):
+            source = plan.first_rad + view * np.pi / plan.half - np.pi / 2 + turn
+            among = np.clip((source - geometry.angles[0]) / step, 0.0, values.shape[0] - 1.0)
+            rebin_view_into(values, among, places, one[0])
+            filter_views(
+                one, result[view : view + 1], packed, cosines=spread, factors=factors, watch=Watch(threads=1)
+            )  # fmt: skip
+
+    watch.run("rebinning", run, plan.count, tile=8)
+    return result
+
+
+def _backproject(
+    views: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    plan: _Plan,
+    grid: Grid,
+    result: NDArray[np.float32],
+    watch: Watch,
+) -> None:
+    places = grid.column_first[:3].copy()
+    if places[2, 2] < 0:
+        places[2, 3] += places[2, 2] * (grid.shape[0] - 1)
+        places[2, 2] *= -1.0
+    slices, rows, columns = grid.shape
+    tiles = [(z, min(slices, z + _SLICES), y, min(rows, y + _TILE)) for z in range(0, slices, _SLICES)
+             for y in range(0, rows, _TILE)]  # fmt: skip
+
+    def run(start: int, stop: int) -> None:
+        for z0, z1, y0, y1 in tiles[start:stop]:
+            total = np.empty((columns, z1 - z0), np.float32)
+            scratch = np.zeros((3, max(z1 - z0, views.shape[2]) + 64), np.float32)
+            part = np.empty((z1 - z0, rows, columns), np.float32) if not result.flags.c_contiguous else None
+            target = result if part is None else part
+            shift = 0 if part is None else z0
+            moved = places.copy()
+            moved[2, 3] += moved[2, 2] * shift
+            tile = (z0 - shift, z1 - shift, y0, y1, 0, columns)
+            helical_tile_into(views, weights, plan.scan, plan.half, moved, tile, total, scratch, target)
+            if part is not None:
+                result[z0:z1, y0:y1] = part[:, y0:y1]
+
+    watch.run("backprojecting", run, len(tiles))
+
+
+def _turned(geometry: HelicalGeometry) -> HelicalGeometry:
+    """The same scan with its views in rising order."""
+    angles = geometry.angles[::-1]
+    return HelicalGeometry(
+        angles, geometry.pitch_mm, geometry.row_count, geometry.column_count, geometry.row_spacing_mm,
+        geometry.column_spacing_mm, geometry.source_to_axis_mm, geometry.source_to_detector_mm,
+        float(geometry.heights_lps[-1]), *geometry.center,
+    )  # fmt: skip
