@@ -24,6 +24,7 @@ from pacscore.cli import (
     query,
     queue,
     rebuild,
+    recon,
     render,
     reseal,
     seal,
@@ -68,7 +69,7 @@ def _options(
     pass
 
 
-_CORE = (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm)
+_CORE = (demo, create, ingest, seal, find, show, render, process, recon, export, verify, stats, reseal, rebuild, warm)
 _NETWORK = (serve, echo, send, query, move, get, queue, events)
 
 for module in (*_CORE, *_NETWORK):

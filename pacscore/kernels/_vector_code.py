@@ -221,7 +221,7 @@ def pairs_along() -> Any:
             first = pointer(context, builder, signature.args[0], values[0], place)
             loaded.append(builder.load(builder.bitcast(first, pair.as_pointer())))
             loaded[-1].align = 4
-        fours = [picked(builder, *loaded[start : start + 2], range(4)) for start in range(0, 8, 2)]
+        fours = [picked(builder, loaded[start], loaded[start + 1], range(4)) for start in range(0, 8, 2)]
         # Lanes 0 1 4 5 and 2 3 6 7, so that what follows stays within the halves of a register.
         low, high = (picked(builder, fours[start], fours[start + 2], range(8)) for start in range(2))
         left = picked(builder, low, high, (0, 2, 8, 10, 4, 6, 12, 14))

@@ -1,9 +1,9 @@
 """Backprojection of filtered views, voxel by voxel: cone beams along detector rows, stacks of slices, single slices.
 
-B1  A map takes voxel indices to detector indices: per view (3, 4) float32 ``m``; of (column, row, slice, 1) the products
-    give ``n``, ``b``, ``w``; slices do not enter ``n`` and ``w``. Flat detectors: column ``n / w``, row ``b / w``.
-    Cylindrical ones: column ``atan(n / w) * curve``, row ``b / r`` with ``r`` the length of ``(n, w)``. To both come the
-    indices of the detector's centre. The weight of a voxel is 1 / w², or 1 / r².
+B1  A map takes voxel indices to detector indices: (3, 4) float32 for each view; its products with (column, row, slice,
+    1) are ``n``, ``b``, ``w``, of which slices enter ``b`` only. Flat detectors: column ``n / w``, row ``b / w``.
+    Cylindrical ones: column ``atan(n / w) * curve``, row ``b / r`` with ``r`` the length of ``(n, w)``. To both come
+    the indices of the detector's centre. The weight of a voxel is 1 / w², or 1 / r².
 B2  So along the slices of one voxel column weight and detector column are constant and the detector row is affine: two
     columns are blended once, and the rest is linear interpolation along a line (``pairs_along``).
 B3  Positions along it are fixed-point, 32 bits after the point. The zeros around a filtered view (``kernels/ramp.py``)
@@ -168,7 +168,7 @@ def cone_tile_into(
                     row, step = np.float64(numbers[2, x]), np.float64(numbers[3, x])
                     w0, w1 = splat8(numbers[0, x]), splat8(numbers[1, x])
                     place = np.int64(row + step * z)
-                    end = np.int64(row + step * (last - 1)) + 2
+                    end = np.int64(row + step * (last - 1)) + np.int64(2)
                     source = (np.int64(view) * columns + places[0, x]) * stride
                     while place < end:
                         a, b = load8(views, source + place), load8(views, source + stride + place)

@@ -6,6 +6,8 @@ is relative to the centre to the unit sphere.
 Unchecked: the checked entry is ``pacscore.recon.simulate``. Twins: ``tests/reference/tomography.py``.
 """
 
+# ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
+
 from __future__ import annotations
 
 import numpy as np

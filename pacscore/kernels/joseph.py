@@ -65,8 +65,8 @@ def forward_rays_into(
         for plane in range(0, length, _PLANES):
             for view in order:
                 for column in range(start, min(columns, start + _RAYS)):
-                    low = max(plane, np.int64(spans[view, column, 0]))
-                    high = min(plane + _PLANES, np.int64(spans[view, column, 1]))
+                    low = np.int64(max(plane, spans[view, column, 0]))
+                    high = np.int64(min(plane + _PLANES, spans[view, column, 1]))
                     if high <= low:
                         continue
                     rows_marched = spans[view, column, 2] == 1

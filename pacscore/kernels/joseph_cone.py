@@ -75,8 +75,8 @@ def forward_columns_into(
     for plane in range(0, max(rows_of_voxels, width), _PLANES):
         for view in order:
             for column in range(lines.shape[1]):
-                low = max(plane, np.int64(spans[view, column, 0]))
-                high = min(plane + _PLANES, np.int64(spans[view, column, 1]))
+                low = np.int64(max(plane, spans[view, column, 0]))
+                high = np.int64(min(plane + _PLANES, spans[view, column, 1]))
                 marched = spans[view, column, 2] == 1
                 across = width if marched else rows_of_voxels
                 target = (np.int64(view) * lines.shape[1] + column) * out.shape[2]

@@ -17,9 +17,10 @@ _HOMES = {
     "FanGeometry": "pacscore.recon.geometries",
     "Filter": "pacscore.recon.filtering",
     "Grid": "pacscore.recon.grids",
-    "HelicalGeometry": "pacscore.recon.helical",
+    "HelicalGeometry": "pacscore.recon.helical_geometries",
     "ParallelGeometry": "pacscore.recon.geometries",
     "Projector": "pacscore.recon.projector",
+    "RawProjections": "pacscore.recon.raw_projections",
     "Stop": "pacscore.recon.iterating",
     "center_from_moments": "pacscore.recon.centering",
     "center_from_opposite_views": "pacscore.recon.centering",
@@ -39,11 +40,13 @@ _HOMES = {
     "line_integrals": "pacscore.recon.counts",
     "linearize": "pacscore.recon.corrections",
     "metal_trace": "pacscore.recon.corrections",
+    "methods": "",
     "mlem": "pacscore.recon.expectation",
     "mltr": "pacscore.recon.expectation",
     "os_sart": "pacscore.recon.algebraic",
     "osem": "pacscore.recon.expectation",
     "planar_grid": "pacscore.recon.planar_backprojection",
+    "read_projections": "pacscore.recon.raw_projections",
     "remove_rings_by_mean": "pacscore.recon.corrections",
     "remove_rings_by_sorting": "pacscore.recon.corrections",
     "repair_pixels": "pacscore.recon.counts",
@@ -53,7 +56,7 @@ _HOMES = {
     "wfbp": "pacscore.recon.helical",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605 -- The table above is the list.
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

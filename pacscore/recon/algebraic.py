@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError
 from pacscore.recon.iterating import (
-    Array,
     Options,
     Reconstruction,
     Run,
@@ -24,6 +23,7 @@ from pacscore.recon.iterating import (
     reciprocal,
     subsets_of,
 )
+from pacscore.recon.joseph_rays import Array
 from pacscore.recon.projector import Projector
 
 

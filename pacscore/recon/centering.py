@@ -21,6 +21,7 @@ from pacscore.recon.grids import Grid
 from pacscore.recon.planar_backprojection import fbp
 
 _OPPOSITE_MAX_RAD = np.deg2rad(2.5)
+_MOVES_MAX = 8
 
 
 def center_from_opposite_views(projections: NDArray[Any], angles_rad: ArrayLike, *, pairs_max: int = 32) -> float:
@@ -102,7 +103,7 @@ def center_from_sharpness(
     start : float, optional
         Where to search; by default the middle of the detector.
     reach, accuracy : float
-        How far to both sides, and how finely, in columns.
+        How far to both sides, and how finely, in columns. Where the best lies at an end the search goes on past it.
     row : int, optional
         Which detector row; by default the one with the most contrast.
 
@@ -140,17 +141,22 @@ def center_from_sharpness(
 
 
 def _least(function: Callable[[float], float], middle: float, reach: float, accuracy: float) -> float:
-    """Search evenly, then ever finer around the least; a parabola at the end."""
+    """Search evenly, on past an end where that is the least, then ever finer around it; a parabola at the end."""
     step = min(1.0, reach / 2)
-    places = middle + np.arange(-round(reach / step), round(reach / step) + 1) * step
-    while True:
+    side = round(reach / step)
+    for _ in range(_MOVES_MAX):
+        places = middle + np.arange(-side, side + 1) * step
         found = [function(float(place)) for place in places]
         best = int(np.argmin(found))
         middle = float(places[best])
-        if step <= accuracy:
+        if 0 < best < len(found) - 1:
             break
+    while step > accuracy:
         step /= 4
         places = middle + np.arange(-4, 5) * step
+        found = [function(float(place)) for place in places]
+        best = int(np.argmin(found))
+        middle = float(places[best])
     if 0 < best < len(found) - 1:
         left, least, right = found[best - 1 : best + 2]
         curve = left - 2 * least + right

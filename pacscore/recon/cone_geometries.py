@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -214,7 +214,7 @@ class ConeGeometry:
 
     def views(self, which: slice | NDArray[np.intp]) -> ConeGeometry:
         """The geometry of some of the views."""
-        chosen = {name: np.asarray(getattr(self, name))[which] for name in _PER_VIEW}
+        chosen: dict[str, Any] = {name: np.asarray(getattr(self, name))[which] for name in _PER_VIEW}
         return replace(self, **chosen)
 
     def rays(self, view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -129,7 +129,8 @@ def remove_rings_by_mean(projections: NDArray[Any], *, width: int = 31) -> Array
     _check_width(width, values)
     mean = values.mean(axis=0, dtype=np.float64)
     stripes = mean - _median_along_columns(mean, width)
-    return values - stripes[None].astype(np.float32)
+    result: Array = values - stripes[None].astype(np.float32)
+    return result
 
 
 def remove_rings_by_sorting(projections: NDArray[Any], *, width: int = 31) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.recon.iterating import Array, Options, Reconstruction, Run, over_views, passes, reciprocal, subsets_of
+from pacscore.recon.iterating import Options, Reconstruction, Run, over_views, passes, reciprocal, subsets_of
+from pacscore.recon.joseph_rays import Array
 from pacscore.recon.projector import Projector
 
 _SMALL = np.float32(1e-20)
@@ -167,7 +168,7 @@ def mltr(
     return run.finish()
 
 
-def _transmitted(
+def _transmitted(  # noqa: PLR0917 -- Pieces of arrays, by position.
     line: Array, curvature: Array, data: Array, open_beam: Array, added: Array, paths: Array
 ) -> float:
     passed = open_beam * np.exp(-line)

@@ -21,10 +21,10 @@ from pacscore.imaging.arrays.checks import output_array
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import backproject, backproject_quarters, ramp
 from pacscore.recon.cone_geometries import ConeGeometry
-from pacscore.recon.planar_backprojection import refuse_sources
 from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_rows
 from pacscore.recon.geometries import check_projections
 from pacscore.recon.grids import Grid
+from pacscore.recon.planar_backprojection import refuse_sources
 from pacscore.recon.redundancy import diverging_factors
 from pacscore.recon.upright import is_upright, upright, upright_projections
 
@@ -47,7 +47,7 @@ def fdk(
     geometry: ConeGeometry,
     grid: Grid | None = None,
     *,
-    filter: Filter | str = "ramp",  # noqa: A002 -- The word of the field.
+    filter: Filter | str = "ramp",
     limited_angle: bool = False,
     symmetric: bool = True,
     out: NDArray[np.float32] | None = None,
@@ -201,15 +201,13 @@ def column_angles(geometry: ConeGeometry) -> NDArray[np.float64]:
     row = geometry.row_count // 2
     direction = geometry.rays(0)[1][row]
     heading = np.arctan2(direction[:, 1], direction[:, 0])
-    angles = np.mod(geometry.angles[0] + np.pi - heading + np.pi, 2 * np.pi) - np.pi
-    across, angle = np.asarray(geometry.column_direction)[0], geometry.angles[0]
-    # Positive toward rising columns is positive toward (-sin, cos) unless columns run the other way.
-    return angles if angles.size < 2 or across @ (-np.sin(angle), np.cos(angle), 0.0) >= 0 else angles
+    angles: NDArray[np.float64] = np.mod(geometry.angles[0] - heading, 2 * np.pi) - np.pi
+    return angles
 
 
 def ray_cosines(geometry: ConeGeometry) -> NDArray[np.float32]:
     """Cosine between each ray and the detector's normal, float32; (rows, columns) where all views share them."""
-    e, g, normal, depth = geometry.frames
+    e, g, _, depth = geometry.frames
     between = np.asarray(geometry.detector_lps) - np.asarray(geometry.source_lps)
     feet = np.stack([(between * e).sum(1), (between * g).sum(1), depth], axis=1)
     own = [0] if np.ptp(feet, axis=0).max() < 1e-6 * depth.max() else range(len(feet))

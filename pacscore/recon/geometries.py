@@ -136,7 +136,7 @@ class ParallelGeometry:
     @property
     def row_positions_mm(self) -> NDArray[np.float64]:
         """z of each row."""
-        return (np.arange(self.row_count) - (self.row_count - 1) / 2) * self.row_spacing_mm
+        return _row_positions(self)
 
     def rays(self, view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A point on each ray and its unit direction, both (rows, columns, 3) in LPS mm."""
@@ -234,13 +234,14 @@ class FanGeometry:
     @property
     def row_positions_mm(self) -> NDArray[np.float64]:
         """z of each row."""
-        return (np.arange(self.row_count) - (self.row_count - 1) / 2) * self.row_spacing_mm
+        return _row_positions(self)
 
     @property
     def fan_angles_rad(self) -> NDArray[np.float64]:
         """(columns,) between each column's ray and the central one."""
-        across = (np.arange(self.column_count) - self.center) * self.column_spacing_mm
-        return across / self.source_to_detector_mm if self.curved else np.arctan2(across, self.source_to_detector_mm)
+        across = (np.arange(self.column_count, dtype=np.float64) - self.center) * self.column_spacing_mm
+        flat: NDArray[np.float64] = np.arctan2(across, self.source_to_detector_mm)
+        return across / self.source_to_detector_mm if self.curved else flat
 
     def rays(self, view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The source and the unit direction of each ray, both (rows, columns, 3) in LPS mm."""
@@ -285,6 +286,11 @@ class FanGeometry:
 Planar = ParallelGeometry | FanGeometry
 
 
+def _row_positions(geometry: Planar) -> NDArray[np.float64]:
+    rows = np.arange(geometry.row_count, dtype=np.float64) - (geometry.row_count - 1) / 2
+    return rows * geometry.row_spacing_mm
+
+
 def _check_planar(geometry: Planar) -> None:
     for name in ("column_count", "row_count"):
         object.__setattr__(geometry, name, check_count(getattr(geometry, name), name))
@@ -318,7 +324,11 @@ def check_projections(projections: NDArray[np.generic], shape: tuple[int, int, i
     if given.ndim == 2 and shape[1] == 1:
         given = given[:, None, :]
     if given.shape != shape:
-        hint = " Are its first two axes exchanged?" if given.ndim == 3 and given.shape == tuple(shape[i] for i in (1, 0, 2)) else ""
+        hint = (
+            " Are its first two axes exchanged?"
+            if given.ndim == 3 and given.shape == tuple(shape[i] for i in (1, 0, 2))
+            else ""
+        )
         raise InputError(
             f"The geometry has {shape[0]} views of {shape[1]} rows and {shape[2]} columns; the projections are "
             f"{given.shape}.{hint}",

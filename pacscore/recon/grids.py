@@ -96,16 +96,15 @@ class Grid:
     def corners_lps(self) -> NDArray[np.float64]:
         """(8, 3) the outer corners of the outermost voxels."""
         ends = np.array(list(np.ndindex(2, 2, 2))) * np.array(self.shape) - 0.5
-        return ends @ self.index_to_lps[:3, :3].T + self.index_to_lps[:3, 3]
+        corners: NDArray[np.float64] = ends @ self.index_to_lps[:3, :3].T + self.index_to_lps[:3, 3]
+        return corners
 
     def slices(self, start: int, stop: int) -> Grid:
         """The grid of some of the slices."""
         moved = (start + stop - self.shape[0]) / 2 * self.index_to_lps[:3, 0]
         return replace(self, shape=(stop - start, *self.shape[1:]), center_lps=np.asarray(self.center_lps) + moved)
 
-    def volume(
-        self, values: NDArray[np.float32], *, derivation: str, unit: str = "", modality: str = "CT"
-    ) -> Volume:
+    def volume(self, values: NDArray[np.float32], *, derivation: str, unit: str = "", modality: str = "CT") -> Volume:
         """The array of a reconstruction as a volume in patient space.
 
         Parameters

@@ -1,8 +1,8 @@
-"""Helical scans on cylindrical detectors: their geometry, and reconstruction by rebinning and weighted backprojection.
+"""Helical scans reconstructed by rebinning and weighted backprojection.
 
 Stierstorfer, Rauscher, Boese, Bruder, Schaller and Flohr 2004, Phys. Med. Biol. 49(11): rays are rebinned to parallel
-ones in the plane (rows as they are), filtered along the new columns, and backprojected with weights that fall toward the
-outer rows and are normalised over all rays through a voxel that share a direction.
+ones in the plane (rows as they are), filtered along the new columns, and backprojected with weights that fall toward
+the outer rows and are normalised over all rays through a voxel that share a direction.
 """
 
 from __future__ import annotations
@@ -11,166 +11,19 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from pacscore.errors import GeometryError, InputError, UnsupportedError
+from pacscore.errors import GeometryError, InputError
 from pacscore.imaging.arrays.checks import output_array
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import ramp
 from pacscore.kernels.helical import helical_tile_into, rebin_view_into
-from pacscore.recon.cone_geometries import ConeGeometry
 from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_rows
-from pacscore.recon.geometries import arc_text, check_angles, check_center, check_count, check_length, check_projections
+from pacscore.recon.geometries import check_projections
 from pacscore.recon.grids import Grid
+from pacscore.recon.helical_geometries import HelicalGeometry
 
 _SLICES, _TILE = 256, 16
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HelicalGeometry:
-    """A source on a helix about z, and a cylindrical detector about the source.
-
-    Attributes
-    ----------
-    angles_rad : (views,) float64
-        Rising or falling evenly over all turns, not wrapped. The source lies at ``source_to_axis_mm * (cos, sin)``,
-        columns rise along ``(-sin, cos)``, rows along z.
-    pitch_mm : float
-        How far the source moves along z in a turn of rising angle, negative toward the feet.
-    row_count, column_count, row_spacing_mm, column_spacing_mm
-        Spacing on the detector; columns lie at equal angles.
-    source_to_axis_mm, source_to_detector_mm : float
-    start_z_lps : float
-        z of the source in the first view.
-    center_row, center_column : float
-        Where the ray through the axis, perpendicular to it, meets the detector; by default the middle.
-    focal_spot_mm : (views, 3) float64
-        Flying focal spot: by how much each view's source is shifted outward, along the columns, and along z.
-
-    Raises
-    ------
-    InputError
-        A number is none that can be used, or angles do not go one way.
-    """
-
-    angles_rad: ArrayLike
-    pitch_mm: float
-    row_count: int
-    column_count: int
-    row_spacing_mm: float
-    column_spacing_mm: float
-    source_to_axis_mm: float
-    source_to_detector_mm: float
-    start_z_lps: float = 0.0
-    center_row: float | None = None
-    center_column: float | None = None
-    focal_spot_mm: ArrayLike = (0.0, 0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        angles = check_angles(self.angles_rad)
-        steps = np.diff(angles)
-        if steps.size and not ((steps > 0).all() or (steps < 0).all()):
-            raise InputError("Angles of a helix rise or fall over all turns: unwrap them (numpy.unwrap).")
-        object.__setattr__(self, "angles_rad", angles)
-        for name in ("row_count", "column_count"):
-            object.__setattr__(self, name, check_count(getattr(self, name), name))
-        for name in ("row_spacing_mm", "column_spacing_mm", "source_to_axis_mm", "source_to_detector_mm"):
-            object.__setattr__(self, name, check_length(getattr(self, name), name))
-        if self.source_to_detector_mm < self.source_to_axis_mm:
-            raise InputError("The detector lies before the axis of rotation: is a distance from axis to detector?")
-        if not (math.isfinite(self.pitch_mm) and math.isfinite(self.start_z_lps)):
-            raise InputError("pitch_mm and start_z_lps must be finite.")
-        object.__setattr__(self, "center_row", check_center(self.center_row, self.row_count, "center_row"))
-        object.__setattr__(self, "center_column", check_center(self.center_column, self.column_count, "center_column"))
-        spot = np.asarray(self.focal_spot_mm, np.float64).reshape(-1, 3)
-        if spot.shape[0] not in {1, angles.size} or not np.isfinite(spot).all():
-            raise InputError(f"focal_spot_mm is (views, 3), finite, for {angles.size} views.", found=spot.shape)
-        object.__setattr__(self, "focal_spot_mm", np.broadcast_to(spot, (angles.size, 3)).copy())
-        if self.column_count * self.column_spacing_mm > 2.0 * self.source_to_detector_mm:
-            raise InputError("The arc of the detector spans more than 2 radians.")
-
-    @property
-    def angles(self) -> NDArray[np.float64]:
-        """The angles as an array."""
-        return np.asarray(self.angles_rad)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(views, rows, columns)``."""
-        return self.angles.size, self.row_count, self.column_count
-
-    @property
-    def center(self) -> tuple[float, float]:
-        """``(center_row, center_column)`` as numbers."""
-        return float(self.center_row or 0.0), float(self.center_column or 0.0)
-
-    @property
-    def rise_mm_per_rad(self) -> float:
-        """Of the source."""
-        return self.pitch_mm / (2 * math.pi)
-
-    @property
-    def heights_lps(self) -> NDArray[np.float64]:
-        """(views,) z of the source, without the flying spot."""
-        heights: NDArray[np.float64] = self.start_z_lps + (self.angles - self.angles[0]) * self.rise_mm_per_rad
-        return heights
-
-    @property
-    def pitch_factor(self) -> float:
-        """Movement in a turn over the height of the detector at the axis."""
-        height = self.row_count * self.row_spacing_mm * self.source_to_axis_mm / self.source_to_detector_mm
-        return abs(self.pitch_mm) / height
-
-    def rays(self, view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The focal spot and the unit direction of each ray, both (rows, columns, 3) in LPS mm.
-
-        The detector stays where it is when the focal spot flies.
-        """
-        angle = self.angles[view]
-        out, across = np.array([math.cos(angle), math.sin(angle), 0.0]), np.array([-math.sin(angle), math.cos(angle), 0])
-        up = np.array([0.0, 0.0, 1.0])
-        home = out * self.source_to_axis_mm + up * self.heights_lps[view]
-        shift = np.asarray(self.focal_spot_mm)[view]
-        turn = (np.arange(self.column_count) - self.center[1]) * self.column_spacing_mm / self.source_to_detector_mm
-        level = self.source_to_detector_mm * (np.sin(turn)[:, None] * across - np.cos(turn)[:, None] * out)
-        rows = (np.arange(self.row_count) - self.center[0])[:, None, None] * self.row_spacing_mm * up
-        spot = home + shift[0] * out + shift[1] * across + shift[2] * up
-        toward = (home - spot) + level[None] + rows
-        directions = toward / np.linalg.norm(toward, axis=-1, keepdims=True)
-        return np.broadcast_to(spot, directions.shape), directions
-
-    def cone(self) -> ConeGeometry:
-        """The same views as a general cone geometry, for projectors and iterative methods.
-
-        Raises
-        ------
-        UnsupportedError
-            The focal spot flies, so that the detector is not centred on it.
-        """
-        self._refuse_flying("A projector")
-        c, s, none = np.cos(self.angles), np.sin(self.angles), np.zeros(self.angles.size)
-        source = np.stack([c * self.source_to_axis_mm, s * self.source_to_axis_mm, self.heights_lps], axis=1)
-        out = np.stack([c, s, none], axis=1)
-        return ConeGeometry(
-            source, source - out * self.source_to_detector_mm, np.stack([-s, c, none], axis=1), (0.0, 0.0, 1.0),
-            self.row_count, self.column_count, self.row_spacing_mm, self.column_spacing_mm, *self.center, curved=True,
-        )  # fmt: skip
-
-    def _refuse_flying(self, what: str) -> None:
-        if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9:
-            raise UnsupportedError(
-                f"{what} for flying focal spots is not available: the exact rays are known (rays), but the detector is "
-                "not centred on the spot. Choose the views of one spot position."
-            )
-
-    def __str__(self) -> str:
-        flying = ", flying focal spot" if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9 else ""
-        return (
-            f"helix of pitch {self.pitch_mm:g} mm ({self.pitch_factor:.3g} of the detector), {arc_text(self.angles)}, "
-            f"{self.row_count} × {self.column_count} cylindrical detector of {self.row_spacing_mm:g} × "
-            f"{self.column_spacing_mm:g} mm, source to axis {self.source_to_axis_mm:g} mm, to detector "
-            f"{self.source_to_detector_mm:g} mm{flying}"
-        )
 
 
 def helical_grid(geometry: HelicalGeometry, *, spacing_mm: float | None = None) -> Grid:
@@ -198,7 +51,7 @@ def wfbp(
     geometry: HelicalGeometry,
     grid: Grid | None = None,
     *,
-    filter: Filter | str = "ramp",  # noqa: A002 -- The word of the field.
+    filter: Filter | str = "ramp",
     smooth_rows: float = 0.6,
     out: NDArray[np.float32] | None = None,
     watch: Watch = UNWATCHED,
@@ -241,7 +94,7 @@ def wfbp(
     -----
     Approximate: cone angles are treated as in the paper. Memory: the projections twice.
     """
-    geometry._refuse_flying("Weighted filtered backprojection")  # noqa: SLF001 -- The value's own rule.
+    geometry.refuse_flying("Weighted filtered backprojection")
     values = check_projections(projections, geometry.shape)
     if geometry.angles.size > 1 and geometry.angles[0] > geometry.angles[-1]:
         return wfbp(values[::-1], _turned(geometry), grid, filter=filter, smooth_rows=smooth_rows, out=out, watch=watch)
@@ -251,12 +104,14 @@ def wfbp(
         raise InputError(f"smooth_rows is a part from 0 to 1, not {smooth_rows}.", found=smooth_rows)
     plan = _plan(geometry, target)
     weights = _row_weights(geometry.row_count, smooth_rows)
-    views = _rebinned(values, geometry, plan, weights, chosen, watch)
+    views = _rebinned(values, geometry, plan, weights=weights, chosen=chosen, watch=watch)
     result = output_array(out, target.shape, np.dtype(np.float32))
     padded = np.zeros(views.shape[2], np.float32)
     padded[ramp.ROWS_BEFORE : ramp.ROWS_BEFORE + weights.size] = weights
     rising = target.index_to_lps[2, 0] > 0
-    _backproject(views, padded, plan, target, result if rising else result[::-1], watch)
+    _backproject(
+        views, padded, plan, grid=target, result=result if rising else result[::-1], watch=watch
+    )  # fmt: skip
     return result
 
 
@@ -285,7 +140,7 @@ def _plan(geometry: HelicalGeometry, grid: Grid) -> _Plan:
     half = max(3, round(np.pi / abs(float(steps.mean()))))
     step = geometry.column_spacing_mm * geometry.source_to_axis_mm / geometry.source_to_detector_mm
     side = int(reach / step)
-    across = np.arange(-side, side + 1) * step
+    across = np.arange(-side, side + 1).astype(np.float64) * step
     widest = math.asin(across[-1] / geometry.source_to_axis_mm)
     first, last = angles[0] + np.pi / 2 + widest, angles[-1] + np.pi / 2 - widest
     count = int((last - first) / (np.pi / half) + 1e-9) + 1
@@ -306,13 +161,15 @@ def _row_weights(rows: int, smooth: float) -> NDArray[np.float32]:
     """1 in the middle, falling to 0 beyond the outermost rows like a cosine squared."""
     far = np.abs(np.arange(rows) - (rows - 1) / 2) / (rows / 2)
     falling = np.clip((far - smooth) / max(1e-6, 1 - smooth), 0.0, 1.0)
-    return (np.cos(np.pi / 2 * falling) ** 2).astype(np.float32)
+    weights: NDArray[np.float32] = (np.cos(np.pi / 2 * falling) ** 2).astype(np.float32)
+    return weights
 
 
 def _rebinned(
     values: NDArray[np.float32],
     geometry: HelicalGeometry,
     plan: _Plan,
+    *,
     weights: NDArray[np.float32],
     chosen: Filter,
     watch: Watch,
@@ -347,6 +204,7 @@ def _backproject(
     views: NDArray[np.float32],
     weights: NDArray[np.float32],
     plan: _Plan,
+    *,
     grid: Grid,
     result: NDArray[np.float32],
     watch: Watch,

@@ -14,7 +14,8 @@ from pacscore import parallel
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.recon.geometries import check_projections
-from pacscore.recon.projector import Array, Projector
+from pacscore.recon.joseph_rays import Array
+from pacscore.recon.projector import Projector
 
 _ITEMS = 1 << 16
 

@@ -9,9 +9,9 @@ from pacscore.errors import GeometryError
 from pacscore.imaging.arrays.watching import Watch
 from pacscore.kernels import joseph_cone
 from pacscore.recon.cone_geometries import ConeGeometry
-from pacscore.recon.planar_backprojection import refuse_sources
 from pacscore.recon.grids import Grid
 from pacscore.recon.joseph_rays import Array, Chosen, Layout, marched_spans
+from pacscore.recon.planar_backprojection import refuse_sources
 
 _PLANES = 16
 
@@ -30,9 +30,10 @@ class ConeRays:
         refuse_sources(maps[:, 2][:, [0, 1, 3]], grid)
         self._grid, self._geometry = grid, geometry
         slices, rows, width = grid.shape
-        self.volume_shape = (rows, width, joseph_cone.SLICES_BEFORE + slices + joseph_cone.SLICES_AFTER)
-        views = geometry.shape[0]
-        self.projection_shape = (views, geometry.column_count, geometry.row_count + joseph_cone.ROWS_AFTER)
+        depth = joseph_cone.SLICES_BEFORE + slices + joseph_cone.SLICES_AFTER
+        self.volume_shape: tuple[int, ...] = (rows, width, depth)
+        padded = geometry.row_count + joseph_cone.ROWS_AFTER
+        self.projection_shape: tuple[int, ...] = (geometry.shape[0], geometry.column_count, padded)
         self._lines, self._heights, self._spans, self._lengths = _cone_tables(geometry, grid)
 
     def _inner(self, native: Array) -> Array:
@@ -108,7 +109,9 @@ def _cone_tables(
     across = (np.arange(geometry.column_count) - geometry.center[1]) * geometry.column_spacing_mm
     if geometry.curved:
         turn = across[None] / depth[:, None]
-        level = depth[:, None, None] * (np.cos(turn)[..., None] * normal[:, None] + np.sin(turn)[..., None] * e[:, None])
+        level = depth[:, None, None] * (
+            np.cos(turn)[..., None] * normal[:, None] + np.sin(turn)[..., None] * e[:, None]
+        )
         rise = np.zeros(depth.size)
     else:
         level = foot[:, None] + across[None, :, None] * e[:, None]

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import Watch
 from pacscore.kernels import joseph
-from pacscore.recon.planar_backprojection import planar_maps
 from pacscore.recon.geometries import ParallelGeometry, Planar
 from pacscore.recon.grids import Grid
+from pacscore.recon.planar_backprojection import planar_maps
 
 _LANES_MAX, _TILE, _VIEWS = 32, 32, 16
 _MARGIN = 1e-4
@@ -22,7 +22,9 @@ Layout = tuple[tuple[int, int, int, int], NDArray[np.int64], tuple[float, float,
 spacing in mm along these, 0 where neighbours along an axis do not belong together."""
 
 
-def marched_spans(a: NDArray[np.float64], b: NDArray[np.float64], rows: NDArray[np.bool_], grid: Grid) -> NDArray[np.int32]:
+def marched_spans(
+    a: NDArray[np.float64], b: NDArray[np.float64], rows: NDArray[np.bool_], grid: Grid
+) -> NDArray[np.int32]:
     """(views, columns, 3) int32: march indices at which ``a p + b`` lies within a pixel of the grid, and the axis."""
     length = np.where(rows, grid.shape[1], grid.shape[2])
     across = np.where(rows, grid.shape[2], grid.shape[1])
@@ -60,8 +62,8 @@ class PlanarRays:
         lanes = -(-self._slices // (8 * chunks)) * 8
         self._rows, self._width = grid.shape[1:]
         self._steps = grid.steps_mm[1:].tolist()
-        self.volume_shape = (chunks, self._rows + 2, self._width + 2, lanes)
-        self.projection_shape = (chunks, self._views + 1, columns, lanes)
+        self.volume_shape: tuple[int, ...] = (chunks, self._rows + 2, self._width + 2, lanes)
+        self.projection_shape: tuple[int, ...] = (chunks, self._views + 1, columns, lanes)
         self._lines, self._spans = _planar_tables(geometry, grid)
         self._marched = np.ascontiguousarray(self._spans[:, :, 2])
         self._maps, self._taps = _pixel_maps(geometry, grid, maps)
@@ -132,8 +134,8 @@ class PlanarRays:
                 out[chunk, tile[0] + 1 : tile[1] + 1, tile[2] + 1 : tile[3] + 1] = 0.0
                 places, numbers = np.empty((2, 2, _TILE), np.int32), np.empty((2, 2, _TILE), np.float32)
                 joseph.adjoint_tile_into(
-                    projections[chunk], self._lines, self._marched, self._maps, order, self._taps, tile, places, numbers,
-                    out[chunk],
+                    projections[chunk], self._lines, self._marched, self._maps, order, self._taps, tile, places,
+                    numbers, out[chunk],
                 )  # fmt: skip
 
         watch.run("backprojecting", run, projections.shape[0] * len(tiles))

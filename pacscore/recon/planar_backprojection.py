@@ -33,7 +33,7 @@ def fbp(
     geometry: Planar,
     grid: Grid | None = None,
     *,
-    filter: Filter | str = "ramp",  # noqa: A002 -- The word of the field.
+    filter: Filter | str = "ramp",
     limited_angle: bool = False,
     out: NDArray[np.float32] | None = None,
     watch: Watch = UNWATCHED,
@@ -88,7 +88,9 @@ def fbp(
     for start in range(0, values.shape[1], 1 if single else _LANES_MAX):
         part = slice(start, start + (1 if single else _LANES_MAX))
         step = _single if single else _stack
-        step(values[:, part], result[part], packed, maps, factors * cosines, geometry, watch)
+        step(
+            values[:, part], result[part], packed, maps, weights=factors * cosines, geometry=geometry, watch=watch
+        )  # fmt: skip
     return result
 
 
@@ -161,6 +163,7 @@ def _stack(
     out: NDArray[np.float32],
     packed: PackedFilter,
     maps: NDArray[np.float64],
+    *,
     weights: NDArray[np.float64],
     geometry: Planar,
     watch: Watch,
@@ -193,6 +196,7 @@ def _single(
     out: NDArray[np.float32],
     packed: PackedFilter,
     maps: NDArray[np.float64],
+    *,
     weights: NDArray[np.float64],
     geometry: Planar,
     watch: Watch,

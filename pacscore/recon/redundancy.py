@@ -94,7 +94,8 @@ def offset_weights(across: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(across.min()), float(across.max())
     short = min(-low, high)
     sign = 1.0 if high > -low else -1.0
-    return 0.5 * (1.0 + np.sin(np.pi / 2 * np.clip(sign * across / short, -1.0, 1.0)))
+    weights: NDArray[np.float64] = 0.5 * (1.0 + np.sin(np.pi / 2 * np.clip(sign * across / short, -1.0, 1.0)))
+    return weights
 
 
 def is_offset(across: NDArray[np.float64]) -> bool:
@@ -111,7 +112,8 @@ def parallel_factors(geometry: ParallelGeometry, *, limited_angle: bool) -> tupl
     GeometryError
         The views leave a gap and ``limited_angle`` is false.
     """
-    across = (np.arange(geometry.column_count) - geometry.center) * geometry.column_spacing_mm
+    columns = np.arange(geometry.column_count, dtype=np.float64) - geometry.center
+    across = columns * geometry.column_spacing_mm
     ones = np.ones(geometry.column_count)
     full, gap = arc_weights(geometry.angles, 2 * np.pi)
     if gap <= _GAP_MAX and is_offset(across):

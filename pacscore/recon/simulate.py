@@ -1,9 +1,9 @@
 """Phantoms known by formula, and their exact projections for every geometry: what docs, tests and the demo use.
 
-    from pacscore import recon
-    phantom = recon.simulate.shepp_logan(radius_mm=100)
-    projections = phantom.project(geometry)
-    truth = phantom.on_grid(grid)
+from pacscore import recon
+phantom = recon.simulate.shepp_logan(radius_mm=100)
+projections = phantom.project(geometry)
+truth = phantom.on_grid(grid)
 """
 
 from __future__ import annotations
@@ -141,14 +141,12 @@ def shepp_logan(radius_mm: float = 100.0, *, value: float = 1.0) -> Phantom:
     ``shepp_logan().cylinders()`` is the 2-D phantom in every slice. The face looks toward rising y, the back in LPS.
     """
     table = np.array(_SHEPP_LOGAN)
-    return Phantom(
-        table[:, 0] * value, table[:, 4:7] * radius_mm, table[:, 1:4] * radius_mm, np.deg2rad(table[:, 7])
-    )
+    return Phantom(table[:, 0] * value, table[:, 4:7] * radius_mm, table[:, 1:4] * radius_mm, np.deg2rad(table[:, 7]))
 
 
 def sphere(radius_mm: float, center_lps: ArrayLike = (0.0, 0.0, 0.0), *, value: float = 1.0) -> Phantom:
     """A ball."""
-    return Phantom([value], [center_lps], [[radius_mm] * 3])
+    return Phantom([value], np.asarray(center_lps)[None], [[radius_mm] * 3])
 
 
 def spheres(radius_mm: float = 100.0, *, count: int = 12, value: float = 1.0, seed: int = 0) -> Phantom:

@@ -27,7 +27,7 @@ def upright(geometry: ConeGeometry) -> ConeGeometry:
     GeometryError
         A detector lies so flat that no upright one sees what it does.
     """
-    e, g, normal, depth = geometry.frames
+    e, g, normal, _ = geometry.frames
     level = normal * np.array([1.0, 1.0, 0.0])
     length = np.linalg.norm(level, axis=1)
     if (length < 0.5).any():

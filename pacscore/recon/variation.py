@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pacscore import parallel
 from pacscore.errors import InputError
 from pacscore.kernels.variation import add_divergence_into, ascend_into
-from pacscore.recon.iterating import Array, Options, Reconstruction, Run, norm, passes
+from pacscore.recon.iterating import Options, Reconstruction, Run, norm, passes
+from pacscore.recon.joseph_rays import Array
 from pacscore.recon.projector import Projector
 
 
@@ -36,7 +37,9 @@ class Differences:
         """Add ``step`` times the differences to the dual, and shorten what is longer than ``limit``."""
         native, rows = values.reshape(self.shape), int(self.box[0, 1] - self.box[0, 0])
         parallel.run_tiles(
-            lambda first, last: ascend_into(native, self.box, self.weights, step, limit, first, last, dual), rows, tile=8
+            lambda first, last: ascend_into(native, self.box, self.weights, step, limit, first, last, dual),
+            rows,
+            tile=8,
         )
 
     def add_divergence(self, dual: Array, values: Array, out: Array) -> None:
