@@ -194,9 +194,9 @@ def cone_tile_into(
                         position += ahead
     for y in range(y1 - y0):
         for first in range(0, slices, 16):
-            for z in range(first, min(slices, first + 16)):
+            for layer in range(first, min(slices, first + 16)):
                 for x in range(count):
-                    volume[z0 + z, y0 + y, x0 + x] += sums[y, x, z]
+                    volume[z0 + layer, y0 + y, x0 + x] += sums[y, x, layer]
 
 
 @kernel(inline=True)

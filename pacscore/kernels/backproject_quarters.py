@@ -135,10 +135,10 @@ def quarter_tile_into(
                             part = left + fraction * (line[lower + np.uint64(4) + lane] - left)
                             sums[y - y0, x, 4 * z + np.int64(lane)] += part
     for y in range(y0, y1):
-        for z in range(slices):
+        for layer in range(slices):
             for x in range(x0, x1):
-                place = 4 * z
-                volume[z0 + z, y, x] += sums[y - y0, x - x0, place]
-                volume[z0 + z, x, last_index - y] += sums[y - y0, x - x0, place + 1]
-                volume[z0 + z, last_index - y, last_index - x] += sums[y - y0, x - x0, place + 2]
-                volume[z0 + z, last_index - x, y] += sums[y - y0, x - x0, place + 3]
+                place = 4 * layer
+                volume[z0 + layer, y, x] += sums[y - y0, x - x0, place]
+                volume[z0 + layer, x, last_index - y] += sums[y - y0, x - x0, place + 1]
+                volume[z0 + layer, last_index - y, last_index - x] += sums[y - y0, x - x0, place + 2]
+                volume[z0 + layer, last_index - x, y] += sums[y - y0, x - x0, place + 3]

@@ -245,34 +245,38 @@ def _by_views(values: NDArray[np.float32], scan: Scan, result: NDArray[np.float3
     views, rows, columns = values.shape
     batch = min(views, scan.batch(values, backproject.VIEWS_AT_ONCE))
     filtered = np.zeros((batch, columns + 2, padded_rows(rows)), np.float32)
-    tiles = _tiles(scan.grid, *scan.grid.shape[1:], _TILE)
-    maps = scan.maps.astype(np.float32)
     for first in range(0, views, batch):
         which = np.arange(first, min(views, first + batch))
         scan.filtered(values, which, filtered, watch)
-        part, moved = filtered[: which.size], maps[which]
+        backproject_views(filtered[: which.size], scan, which, result, watch=watch)
 
-        def run(start: int, stop: int, part: Any = part, moved: Any = moved) -> None:
-            for tile in tiles[start:stop]:
-                scratch = _scratch(scan, tile, 1)
-                backproject.cone_tile_into(
-                    part, moved, scan.center, scan.geometry.columns_per_radian, tile, *scratch, result
-                )  # fmt: skip
 
-        watch.run("backprojecting", run, len(tiles))
+def backproject_views(
+    filtered: NDArray[np.float32],
+    scan: Scan,
+    which: NDArray[np.intp],
+    result: NDArray[np.float32],
+    *,
+    watch: Watch = UNWATCHED,
+) -> None:
+    """Add filtered views (views, columns + 2, rows + 20) to a volume; ``which`` says which of the scan they are."""
+    tiles = _tiles(scan.grid, *scan.grid.shape[1:], _TILE)
+    maps, curve = scan.maps[which].astype(np.float32), scan.geometry.columns_per_radian
+
+    def run(start: int, stop: int) -> None:
+        for tile in tiles[start:stop]:
+            backproject.cone_tile_into(filtered, maps, scan.center, curve, tile, *_scratch(scan, tile, 1), result)
+
+    watch.run("backprojecting", run, len(tiles))
 
 
 def _by_quarters(
     values: NDArray[np.float32], scan: Scan, quarters: NDArray[np.intp], result: NDArray[np.float32], watch: Watch
 ) -> None:
     rows, columns = values.shape[1:]
-    sets = quarters.shape[1]
+    sets, stride = quarters.shape[1], padded_rows(rows)
     batch = min(sets, scan.batch(values, 4 * backproject.VIEWS_AT_ONCE) // 4)
-    stride = padded_rows(rows)
     together = np.zeros((batch, columns + 2, 4 * stride), np.float32)
-    half = scan.grid.shape[1] // 2
-    tiles = _tiles(scan.grid, half, half, _QUARTER_TILE)
-    maps, turns = scan.maps.astype(np.float32), np.arange(4)
     for first in range(0, sets, batch):
         chosen = quarters[:, first : first + batch]
 
@@ -283,13 +287,28 @@ def _by_quarters(
                 ramp.interleave_views_into(views, together[number])
 
         watch.run("filtering", filter_sets, chosen.shape[1])
-        part, moved = together[: chosen.shape[1]], np.ascontiguousarray(maps[chosen])
+        backproject_sets(together[: chosen.shape[1]], scan, chosen, result, watch=watch)
 
-        def run(start: int, stop: int, part: Any = part, moved: Any = moved) -> None:
-            for tile in tiles[start:stop]:
-                scratch = _scratch(scan, tile, 4)
-                backproject_quarters.quarter_tile_into(
-                    part, moved, turns, scan.center, scan.geometry.columns_per_radian, tile, *scratch, result
-                )  # fmt: skip
 
-        watch.run("backprojecting", run, len(tiles))
+def backproject_sets(
+    together: NDArray[np.float32],
+    scan: Scan,
+    chosen: NDArray[np.intp],
+    result: NDArray[np.float32],
+    *,
+    watch: Watch = UNWATCHED,
+) -> None:
+    """Add sets of four interleaved views (sets, columns + 2, 4 × rows) to a volume; ``chosen`` (4, sets) names them."""
+    half = scan.grid.shape[1] // 2
+    tiles = _tiles(scan.grid, half, half, _QUARTER_TILE)
+    maps, turns = np.ascontiguousarray(scan.maps[chosen], np.float32), np.arange(4)
+    curve = scan.geometry.columns_per_radian
+
+    def run(start: int, stop: int) -> None:
+        for tile in tiles[start:stop]:
+            scratch = _scratch(scan, tile, 4)
+            backproject_quarters.quarter_tile_into(
+                together, maps, turns, scan.center, curve, tile, *scratch, result
+            )  # fmt: skip
+
+    watch.run("backprojecting", run, len(tiles))

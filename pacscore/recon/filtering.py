@@ -35,7 +35,8 @@ class Filter:
     cutoff : float
         Above 0, up to 1: the part of the Nyquist frequency at which the window ends.
     extrapolate : float
-        Columns added on both sides against truncation, as a part of the detector's; 0 for none.
+        Columns added on both sides against truncation, as a part of the detector's; 0 for none. Values fall to 0 over
+        them, so it should say how far the object reaches: 0.25 where a quarter of it is cut off.
 
     Raises
     ------

@@ -92,7 +92,7 @@ def offset_weights(across: NDArray[np.float64]) -> NDArray[np.float64]:
     Wang 2002, Med. Phys. 29(7): 0 to 1 over the part that both sides see, 1 beyond, w(s) + w(-s) = 1.
     """
     low, high = float(across.min()), float(across.max())
-    short = min(-low, high)
+    short = max(min(-low, high), 1e-9)
     sign = 1.0 if high > -low else -1.0
     weights: NDArray[np.float64] = 0.5 * (1.0 + np.sin(np.pi / 2 * np.clip(sign * across / short, -1.0, 1.0)))
     return weights
@@ -142,7 +142,7 @@ def refuse_uncovered(across: NDArray[np.float64]) -> None:
     GeometryError
         It is: no line has been measured from both sides.
     """
-    if not across.min() < 0.0 < across.max():
+    if not across.min() <= 1e-9 or not across.max() >= -1e-9:
         raise GeometryError("The axis of rotation is projected off the detector: check the center column and offset.")
 
 

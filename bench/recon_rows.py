@@ -1,0 +1,8 @@
+"""The figures of area ``recon``: importing its modules registers their rows. A family joins by its line."""
+
+from importlib import import_module
+
+MODULES: tuple[str, ...] = ("recon_tomography", "recon_projectors", "recon_start")
+
+for _module in MODULES:
+    import_module(_module)
