@@ -1,4 +1,4 @@
-"""The figures of area ``recon``: importing its modules registers their rows. A family joins by its line."""
+"""The figures of area ``recon``: importing its modules registers their rows, in the order of the issue."""
 
 from importlib import import_module
 

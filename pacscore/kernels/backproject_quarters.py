@@ -134,11 +134,12 @@ def quarter_tile_into(
                             left = line[lower + lane]
                             part = left + fraction * (line[lower + np.uint64(4) + lane] - left)
                             sums[y - y0, x, 4 * z + np.int64(lane)] += part
-    for y in range(y0, y1):
-        for layer in range(slices):
+    # Layer by layer, so that the lines of the three turned copies are filled while they are in the cache.
+    for layer in range(slices):
+        first = 4 * layer
+        for y in range(y0, y1):
             for x in range(x0, x1):
-                place = 4 * layer
-                volume[z0 + layer, y, x] += sums[y - y0, x - x0, place]
-                volume[z0 + layer, x, last_index - y] += sums[y - y0, x - x0, place + 1]
-                volume[z0 + layer, last_index - y, last_index - x] += sums[y - y0, x - x0, place + 2]
-                volume[z0 + layer, last_index - x, y] += sums[y - y0, x - x0, place + 3]
+                volume[z0 + layer, y, x] += sums[y - y0, x - x0, first]
+                volume[z0 + layer, x, last_index - y] += sums[y - y0, x - x0, first + 1]
+                volume[z0 + layer, last_index - y, last_index - x] += sums[y - y0, x - x0, first + 2]
+                volume[z0 + layer, last_index - x, y] += sums[y - y0, x - x0, first + 3]

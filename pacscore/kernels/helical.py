@@ -21,10 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-from pacscore.kernels._vector import load_of, pairs_along, splat_of, store
+from pacscore.kernels._vector import load_of, maximum, pairs_along, select, splat_of, store
 from pacscore.kernels.backproject import CONTRACT, FIXED, fractions
 
 load8, splat8 = load_of(8), splat_of(8)
+_STEP_MAX = 1.9
+"""Rows per slice up to which seven slices more stay within the 18 zeros after a view."""
 
 
 @kernel(fastmath=CONTRACT)
@@ -63,25 +65,29 @@ def add_view(
     line: NDArray[np.float32],
     values: NDArray[np.float32],
     sums: NDArray[np.float32],
-) -> None:
-    """Add one view's weighted values to a voxel column, and their weights."""
+) -> Any:
+    """Add one view's weighted values to a voxel column, and their weights; returns the slices it saw."""
     stride = views.shape[2]
     low, high = 1.0, stride - 19.0
     z = max(np.int64(0), np.int64(np.ceil((low - row) / step)))
     last = min(np.int64(slices), np.int64(np.floor((high - row) / step)) + 1)
     if last <= z:
-        return
+        return np.int64(slices), np.int64(0)
+    first = z
     whole = np.int64(column)
     later = np.float32(column - whole)
     w0, w1 = splat8(np.float32(1) - later), splat8(later)
-    place, end = np.int64(row + step * z), np.int64(row + step * (last - 1)) + 2
+    # Where rows are not much finer than slices the zeros around a view take whole vectors at its end.
+    whole_vectors = step <= _STEP_MAX
+    stop = z + (last - z + 7) // 8 * 8 if whole_vectors else last
+    place, end = np.int64(row + step * z), np.int64(row + step * (stop - 1)) + 2
     source = (np.int64(view) * views.shape[1] + whole) * stride
     while place < end:
         store(line, place, load8(views, source + place) * w0 + load8(views, source + stride + place) * w1)
         place += 8
     ahead = np.int64(step * FIXED)
     position = np.int64(row * FIXED) + z * ahead
-    while z + 8 <= last:
+    while z + 8 <= stop:
         part = fractions(position, ahead)
         left, right = pairs_along(line, position, ahead)
         store(values, z, load8(values, z) + left + part * (right - left))
@@ -89,13 +95,42 @@ def add_view(
         store(sums, z, load8(sums, z) + left + part * (right - left))
         z += 8
         position += 8 * ahead
-    while z < last:
+    while z < stop:
         at = np.uint64(position) >> np.uint64(32)
         fraction = np.float32((position & 0xFFFFFFFF) * (1.0 / FIXED))
         values[z] += line[at] + fraction * (line[at + np.uint64(1)] - line[at])
         sums[z] += weights[at] + fraction * (weights[at + np.uint64(1)] - weights[at])
         z += 1
         position += ahead
+    return first, stop
+
+
+@kernel(inline=True)
+def views_within(scan: NDArray[np.float64], first: int, half: int, shape: Any, low: float, high: float) -> Any:
+    """Of the views ``first``, ``first + half`` …, those whose rows may reach from ``low`` to ``high`` along z."""
+    last = first + (shape[0] - 1 - first) // half * half
+    rise = scan[3] * np.pi
+    if abs(rise) < 1e-9:
+        return first, last + 1
+    reach = 2.0 * scan[1] * max(scan[6], shape[2] - 18.0 - scan[6]) / scan[7] + abs(rise)
+    start = scan[2] + scan[3] * (scan[0] + first * np.pi / half)
+    a, b = (low - reach - start) / rise, (high + reach - start) / rise
+    begin, end = np.int64(np.floor(min(a, b))), np.int64(np.ceil(max(a, b)))
+    return first + max(np.int64(0), begin) * half, min(last, first + end * half) + 1
+
+
+@kernel(inline=True)
+def add_quotients(
+    values: NDArray[np.float32], sums: NDArray[np.float32], low: int, high: int, total: Any, at: int
+) -> None:
+    """Add values over sums to a voxel column where anything was seen, and leave both as zeros."""
+    zero, least = splat8(np.float32(0)), splat8(np.float32(1e-6))
+    for z in range(low // 8 * 8, high, 8):
+        weight = load8(sums, z)
+        part = load8(values, z) / maximum(weight, least)
+        store(total, at + z, load8(total, at + z) + select(weight > least, part, zero))
+        store(values, z, zero)
+        store(sums, z, zero)
 
 
 @kernel(fastmath=CONTRACT)
@@ -119,7 +154,8 @@ def helical_tile_into(
     half : views in half a turn
     places : (3, 4) float64, x, y, z in mm of (column, row, slice, 1); z does not depend on the first two
     tile : first slice, slice after the last, the same of rows and columns
-    total : (columns, slices) float32 scratch; scratch : (3, the larger of slices and rows, + 64) float32
+    total : (columns, slices rounded up to 8, and 16 more) float32 scratch
+    scratch : (3, the larger of slices and rows, + 64) float32, zeros; left as zeros but for the last
     volume : (slices, rows, columns) float32, overwritten
     """
     z0, z1, y0, y1, x0, x1 = tile
@@ -132,15 +168,15 @@ def helical_tile_into(
         for first in range(half):
             angle = scan[0] + first * np.pi / half
             c, s = np.cos(angle), np.sin(angle)
+            begin, end = views_within(scan, first, half, views.shape, bottom, bottom + per_slice * (slices - 1))
             for x in range(x1 - x0):
                 px = places[0, 0] * (x0 + x) + places[0, 1] * y + places[0, 3]
                 py = places[1, 0] * (x0 + x) + places[1, 1] * y + places[1, 3]
                 across, along = px * c + py * s, py * c - px * s
                 turn, depth = np.arcsin(across / scan[1]), np.sqrt(scan[1] ** 2 - across**2)
-                values[:slices] = np.float32(0)
-                sums[:slices] = np.float32(0)
-                sign = 1.0
-                for view in range(first, views.shape[0], half):
+                low, high = np.int64(slices), np.int64(0)
+                sign = 1.0 if (begin - first) // half % 2 == 0 else -1.0
+                for view in range(begin, end, half):
                     column = sign * across * scan[4] + scan[5]
                     distance = depth + sign * along
                     height = scan[2] + scan[3] * (scan[0] + view * np.pi / half + sign * turn)
@@ -149,11 +185,9 @@ def helical_tile_into(
                     sign = -sign
                     if not 1.0 <= column < views.shape[1] - 2.0:
                         continue
-                    add_view(views, weights, column, row, step, view, slices, line, values, sums)
-                mine = total[x]
-                for z in range(slices):
-                    if sums[z] > np.float32(1e-6):
-                        mine[z] += values[z] / sums[z]
+                    seen = add_view(views, weights, column, row, step, view, slices, line, values, sums)
+                    low, high = min(low, seen[0]), max(high, seen[1])
+                add_quotients(values, sums, low, high, total, np.int64(x) * total.shape[1])
         for z in range(slices):
             for x in range(x1 - x0):
                 volume[z0 + z, y, x0 + x] = total[x, z]

@@ -25,7 +25,7 @@ from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_
 from pacscore.recon.geometries import check_projections
 from pacscore.recon.grids import Grid
 from pacscore.recon.planar_backprojection import refuse_sources
-from pacscore.recon.redundancy import diverging_factors
+from pacscore.recon.redundancy import OFFSET, diverging_factors, mirrored_columns
 from pacscore.recon.upright import is_upright, upright, upright_projections
 
 _SLICES = 256
@@ -120,6 +120,8 @@ class Scan:
         Rows are taken from the last to the first, since they rise against the slices.
     cosines : (rows, columns) or (views, rows, columns) float32
     factors : (views, columns) float32
+    before : int
+        Columns before the detector that are filtered too.
     """
 
     geometry: ConeGeometry
@@ -129,6 +131,7 @@ class Scan:
     reverse: bool
     cosines: NDArray[np.float32]
     factors: NDArray[np.float32]
+    before: int
 
     @classmethod
     def of(cls, geometry: ConeGeometry, grid: Grid, chosen: Filter, *, limited_angle: bool) -> Scan:
@@ -142,16 +145,17 @@ class Scan:
         if falling.any() and not falling.all():
             raise GeometryError("Detector rows rise toward the head in some views and toward the feet in others.")
         curve = geometry.columns_per_radian
-        packed = PackedFilter.of(chosen.matrix(geometry.column_count, radians_per_column=1 / curve if curve else 0.0))
-        fan = column_angles(geometry)
-        factors, _ = diverging_factors(geometry, fan, limited_angle=limited_angle)
+        factors, words = diverging_factors(geometry, column_angles(geometry), limited_angle=limited_angle)
+        beside = mirrored_columns(axis_column(geometry), geometry.column_count) if words == OFFSET else (0, 0)
+        radians = 1 / curve if curve else 0.0
+        packed = PackedFilter.of(chosen.matrix(geometry.column_count, radians_per_column=radians, beside=beside))
         spacing = geometry.column_spacing_mm * geometry.depths_at_origin_mm() / geometry.frames[3]
         reverse = bool(falling.all())
         if reverse:
             # Row r becomes rows - 1 - r: from the centre, its negative.
             maps[:, 1] *= -1.0
         weights = (factors / spacing[:, None]).astype(np.float32)
-        return cls(geometry, grid, packed, maps, reverse, ray_cosines(geometry), weights)
+        return cls(geometry, grid, packed, maps, reverse, ray_cosines(geometry), weights, beside[0])
 
     @property
     def center(self) -> tuple[float, float]:
@@ -159,7 +163,7 @@ class Scan:
         row, column = self.geometry.center
         if self.reverse:
             row = self.geometry.row_count - 1 - row
-        return column + ramp.COLUMNS_BEFORE, row + ramp.ROWS_BEFORE
+        return column + self.before + ramp.COLUMNS_BEFORE, row + ramp.ROWS_BEFORE
 
     def filtered(
         self, values: NDArray[np.float32], which: NDArray[np.intp], out: NDArray[np.float32], watch: Watch
@@ -174,7 +178,7 @@ class Scan:
 
     def view_bytes(self) -> int:
         """Of a filtered view."""
-        return 4 * (self.geometry.column_count + 2) * padded_rows(self.geometry.row_count)
+        return 4 * (self.packed.outputs + 2) * padded_rows(self.geometry.row_count)
 
     def batch(self, values: NDArray[np.float32], unit: int) -> int:
         """How many views are filtered at once, a multiple of ``unit`` (D1)."""
@@ -203,6 +207,13 @@ def column_angles(geometry: ConeGeometry) -> NDArray[np.float64]:
     heading = np.arctan2(direction[:, 1], direction[:, 0])
     angles: NDArray[np.float64] = np.mod(geometry.angles[0] - heading, 2 * np.pi) - np.pi
     return angles
+
+
+def axis_column(geometry: ConeGeometry) -> float:
+    """The detector column, not always a whole one, that the isocentre is projected to in the first view."""
+    n, _, w = geometry.maps()[0] @ [0.0, 0.0, 0.0, 1.0]
+    curve = geometry.columns_per_radian
+    return float(np.arctan(n / w) * curve if curve else n / w) + geometry.center[1]
 
 
 def ray_cosines(geometry: ConeGeometry) -> NDArray[np.float32]:
@@ -242,9 +253,9 @@ def _scratch(scan: Scan, tile: tuple[int, ...], lanes: int) -> tuple[Any, ...]:
 
 
 def _by_views(values: NDArray[np.float32], scan: Scan, result: NDArray[np.float32], watch: Watch) -> None:
-    views, rows, columns = values.shape
+    views, rows, _ = values.shape
     batch = min(views, scan.batch(values, backproject.VIEWS_AT_ONCE))
-    filtered = np.zeros((batch, columns + 2, padded_rows(rows)), np.float32)
+    filtered = np.zeros((batch, scan.packed.outputs + 2, padded_rows(rows)), np.float32)
     for first in range(0, views, batch):
         which = np.arange(first, min(views, first + batch))
         scan.filtered(values, which, filtered, watch)
@@ -273,9 +284,9 @@ def backproject_views(
 def _by_quarters(
     values: NDArray[np.float32], scan: Scan, quarters: NDArray[np.intp], result: NDArray[np.float32], watch: Watch
 ) -> None:
-    rows, columns = values.shape[1:]
+    rows, columns = values.shape[1], scan.packed.outputs
     sets, stride = quarters.shape[1], padded_rows(rows)
-    batch = min(sets, scan.batch(values, 4 * backproject.VIEWS_AT_ONCE) // 4)
+    batch = min(sets, scan.batch(values, backproject.VIEWS_AT_ONCE) // 4)
     together = np.zeros((batch, columns + 2, 4 * stride), np.float32)
     for first in range(0, sets, batch):
         chosen = quarters[:, first : first + batch]

@@ -91,15 +91,27 @@ class Filter:
         windowed: NDArray[np.float64] = shaped[distance % size]
         return windowed
 
-    def matrix(self, columns: int, *, radians_per_column: float = 0.0) -> NDArray[np.float64]:
-        """(columns, columns): filtered columns are its product with measured ones."""
+    def matrix(
+        self, columns: int, *, radians_per_column: float = 0.0, beside: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float64]:
+        """(columns and those beside, columns): filtered columns are its product with measured ones.
+
+        Parameters
+        ----------
+        beside : tuple of int
+            How many columns before the first and after the last are filtered too: what was not measured there counts
+            as 0, but the filter's response reaches there.
+        """
         beyond = int(np.ceil(self.extrapolate * columns))
         reach = columns + beyond
         if radians_per_column * (columns + beyond) > 3.0:
             beyond = 0
             reach = columns
+        before, after = beside
+        outputs = np.arange(-before, columns + after)
+        reach = max(reach, columns + beyond + before + after)
         taps = self.response(reach - 1, radians_per_column=radians_per_column)
-        places = np.arange(columns)[:, None] - np.arange(-beyond, columns + beyond)[None, :]
+        places = outputs[:, None] - np.arange(-beyond, columns + beyond)[None, :]
         whole = taps[places + reach - 1]
         matrix: NDArray[np.float64] = whole[:, beyond : beyond + columns].copy()
         if beyond:
@@ -129,6 +141,7 @@ def _window(name: str, frequency: NDArray[np.float64]) -> NDArray[np.float64]:
 class PackedFilter:
     """A filter matrix as ``kernels/ramp.py`` takes it: four outputs at a time, zeros left out."""
 
+    outputs: int
     columns_of: NDArray[np.int32]
     counts: NDArray[np.int32]
     taps: NDArray[np.float32]
@@ -146,7 +159,7 @@ class PackedFilter:
         longest = max(1, int(counts.max()))
         order = np.argsort(~present, axis=1, kind="stable")[:, :longest]
         taps = np.take_along_axis(blocks, order[:, None, :], axis=2).transpose(0, 2, 1)
-        return cls(order.astype(np.int32), counts.astype(np.int32), np.ascontiguousarray(taps, np.float32))
+        return cls(outputs, order.astype(np.int32), counts.astype(np.int32), np.ascontiguousarray(taps, np.float32))
 
 
 def padded_rows(rows: int) -> int:
@@ -170,9 +183,10 @@ def filter_views(
     Parameters
     ----------
     projections : (views, rows, columns) float32, C order
-    out : (views, columns + 2, more rows) float32, zeros; column ``c`` goes to ``c + 1``, row ``r`` to ``r + row_shift``
+    out : (views, filtered columns + 2, more rows) float32, zeros; filtered column ``c`` goes to ``c + 1``, row ``r`` to
+        ``r + row_shift``
     packed : PackedFilter
-        Of a matrix of as many columns.
+        Of a matrix from as many columns to those of ``out``.
     cosines : (rows, columns) float32, of all views, or (views, rows, columns)
     factors : (views, columns) float32
     reverse : bool
@@ -189,7 +203,7 @@ def filter_views(
         for view in range(start, stop):
             ramp.filter_view_into(
                 projections[view], cosines[view] if own else cosines, factors[view], reverse, packed.columns_of,
-                packed.counts, packed.taps, turned, row_shift, out[view, 1 : columns + 1],
+                packed.counts, packed.taps, turned, row_shift, out[view, 1:-1],
             )  # fmt: skip
 
     watch.run("filtering", run, views, tile=4)

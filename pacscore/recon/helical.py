@@ -219,7 +219,7 @@ def _backproject(
 
     def run(start: int, stop: int) -> None:
         for z0, z1, y0, y1 in tiles[start:stop]:
-            total = np.empty((columns, z1 - z0), np.float32)
+            total = np.empty((columns, -(-(z1 - z0) // 8) * 8 + 16), np.float32)
             scratch = np.zeros((3, max(z1 - z0, views.shape[2]) + 64), np.float32)
             part = np.empty((z1 - z0, rows, columns), np.float32) if not result.flags.c_contiguous else None
             target = result if part is None else part

@@ -12,7 +12,7 @@ from pacscore.kernels import backproject
 from pacscore.recon.filtering import Filter, PackedFilter, filter_views
 from pacscore.recon.geometries import FanGeometry, ParallelGeometry, Planar, check_projections
 from pacscore.recon.grids import Grid
-from pacscore.recon.redundancy import diverging_factors, parallel_factors
+from pacscore.recon.redundancy import OFFSET, diverging_factors, mirrored_columns, parallel_factors
 
 _LANES_MAX = 32
 _TILE = 32
@@ -78,9 +78,9 @@ def fbp(
     chosen = filter if isinstance(filter, Filter) else Filter(filter)
     target = planar_grid(geometry) if grid is None else grid
     values = rows_on_slices(check_projections(projections, geometry.shape), geometry, target)
-    factors, cosines = planar_weights(geometry, limited_angle=limited_angle)
+    factors, cosines, beside = planar_weights(geometry, limited_angle=limited_angle)
     curve = geometry.columns_per_radian
-    matrix = chosen.matrix(geometry.column_count, radians_per_column=1 / curve if curve else 0.0)
+    matrix = chosen.matrix(geometry.column_count, radians_per_column=1 / curve if curve else 0.0, beside=beside)
     packed = PackedFilter.of(matrix)
     result = output_array(out, target.shape, np.dtype(np.float32))
     maps = planar_maps(geometry, target)
@@ -89,20 +89,36 @@ def fbp(
         part = slice(start, start + (1 if single else _LANES_MAX))
         step = _single if single else _stack
         step(
-            values[:, part], result[part], packed, maps, weights=factors * cosines, geometry=geometry, watch=watch
+            values[:, part], result[part], packed, maps, weights=factors * cosines, geometry=geometry, before=beside[0],
+            watch=watch,
         )  # fmt: skip
     return result
 
 
-def planar_weights(geometry: Planar, *, limited_angle: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weight of each ray (views, columns), the filter's column spacing included, and the fan's cosines (columns,)."""
+def planar_weights(
+    geometry: Planar, *, limited_angle: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[int, int]]:
+    """What rays are multiplied with before they are filtered, and what is filtered.
+
+    Returns
+    -------
+    factors : (views, columns) float64
+        Weight of each ray, the filter's column spacing included.
+    cosines : (columns,) float64
+        Of the fan.
+    beside : tuple of int
+        Columns beside the detector that are filtered too.
+    """
     if isinstance(geometry, ParallelGeometry):
-        factors, _ = parallel_factors(geometry, limited_angle=limited_angle)
-        return factors / geometry.column_spacing_mm, np.ones(geometry.column_count)
-    fan = geometry.fan_angles_rad
-    factors, _ = diverging_factors(geometry, fan, limited_angle=limited_angle)
-    spacing = geometry.column_spacing_mm * geometry.source_to_axis_mm / geometry.source_to_detector_mm
-    return factors / spacing, np.cos(fan)
+        factors, words = parallel_factors(geometry, limited_angle=limited_angle)
+        factors, cosines = factors / geometry.column_spacing_mm, np.ones(geometry.column_count)
+    else:
+        fan = geometry.fan_angles_rad
+        factors, words = diverging_factors(geometry, fan, limited_angle=limited_angle)
+        spacing = geometry.column_spacing_mm * geometry.source_to_axis_mm / geometry.source_to_detector_mm
+        factors, cosines = factors / spacing, np.cos(fan)
+    offset = words == OFFSET
+    return factors, cosines, mirrored_columns(geometry.center, geometry.column_count) if offset else (0, 0)
 
 
 def planar_maps(geometry: Planar, grid: Grid) -> NDArray[np.float64]:
@@ -166,11 +182,12 @@ def _stack(
     *,
     weights: NDArray[np.float64],
     geometry: Planar,
+    before: int,
     watch: Watch,
 ) -> None:
     views, slices, columns = values.shape
     lanes, padded = -(-slices // 8) * 8, -(-views // 4) * 4
-    filtered = np.zeros((padded, columns + 2, lanes), np.float32)
+    filtered = np.zeros((padded, packed.outputs + 2, lanes), np.float32)
     ones = np.ones((slices, columns), np.float32)
     source = np.ascontiguousarray(values)
     filter_views(
@@ -180,7 +197,7 @@ def _stack(
     rows, width = out.shape[1:]
     tiles = [(y, min(rows, y + _TILE), x, min(width, x + _TILE)) for y in range(0, rows, _TILE)
              for x in range(0, width, _TILE)]  # fmt: skip
-    center, curve = geometry.center + 1.0, geometry.columns_per_radian
+    center, curve = geometry.center + before + 1.0, geometry.columns_per_radian
 
     def run(start: int, stop: int) -> None:
         for tile in tiles[start:stop]:
@@ -199,6 +216,7 @@ def _single(
     *,
     weights: NDArray[np.float64],
     geometry: Planar,
+    before: int,
     watch: Watch,
 ) -> None:
     views, _, columns = values.shape
@@ -206,17 +224,17 @@ def _single(
     groups = -(-views // _ROWS_AT_ONCE)
     rows_in = np.zeros((groups * _ROWS_AT_ONCE, columns), np.float32)
     np.multiply(values[:, 0], weights.astype(np.float32), out=rows_in[:views])
-    filtered = np.zeros((groups, columns + 2, _ROWS_AT_ONCE), np.float32)
+    filtered = np.zeros((groups, packed.outputs + 2, _ROWS_AT_ONCE), np.float32)
     filter_views(
         rows_in.reshape(groups, _ROWS_AT_ONCE, columns), filtered, packed,
         cosines=np.ones((_ROWS_AT_ONCE, columns), np.float32), factors=np.ones((groups, columns), np.float32),
         row_shift=0, watch=watch,
     )  # fmt: skip
-    lines = np.zeros((groups, _ROWS_AT_ONCE, columns + 16), np.float32)
-    lines[:, :, 2 : columns + 2] = filtered[:, 1:-1].transpose(0, 2, 1)
-    lines = lines.reshape(-1, columns + 16)[:views]
+    lines = np.zeros((groups, _ROWS_AT_ONCE, packed.outputs + 16), np.float32)
+    lines[:, :, 2 : packed.outputs + 2] = filtered[:, 1:-1].transpose(0, 2, 1)
+    lines = lines.reshape(-1, packed.outputs + 16)[:views]
     moved = maps[:, 0].copy()
-    moved[:, 2] += geometry.center + 2.0
+    moved[:, 2] += geometry.center + before + 2.0
     out[:] = 0.0
     rows = out[0]
     watch.run(

@@ -16,6 +16,8 @@ from pacscore.recon.geometries import FanGeometry, ParallelGeometry
 
 _GAP_MAX = 4.0
 """Largest gap of a full scan, in typical gaps: golden angles have gaps of 1 to 2.6."""
+OFFSET = "offset detector"
+"""What the weights of a detector set off to a side are called."""
 _OFFSET_MIN = 0.05
 """A detector whose sides differ by more than this part of the longer one is set off."""
 
@@ -104,6 +106,16 @@ def is_offset(across: NDArray[np.float64]) -> bool:
     return abs(high - low) > _OFFSET_MIN * max(high, low)
 
 
+def mirrored_columns(center: float, count: int) -> tuple[int, int]:
+    """Columns missing before the first and after the last of a detector set off to a side, to see as far on both.
+
+    Rays there count 0, but filtering spreads into them what was measured, and voxels beyond the short side need that.
+    """
+    short = 2 * center - (count - 1)
+    missing = int(np.ceil(abs(short)))
+    return (missing, 0) if short < 0 else (0, missing)
+
+
 def parallel_factors(geometry: ParallelGeometry, *, limited_angle: bool) -> tuple[NDArray[np.float64], str]:
     """(views, columns) angle times weight of each ray of a parallel scan, and what was done in words.
 
@@ -118,7 +130,7 @@ def parallel_factors(geometry: ParallelGeometry, *, limited_angle: bool) -> tupl
     full, gap = arc_weights(geometry.angles, 2 * np.pi)
     if gap <= _GAP_MAX and is_offset(across):
         refuse_uncovered(across)
-        return full[:, None] * offset_weights(across), "offset detector"
+        return full[:, None] * offset_weights(across), OFFSET
     half, gap = arc_weights(geometry.angles, np.pi)
     if gap <= _GAP_MAX:
         return half[:, None] * ones, ""
@@ -162,7 +174,7 @@ def diverging_factors(
     full, gap = arc_weights(angles, 2 * np.pi)
     if gap <= _GAP_MAX:
         if is_offset(across):
-            return full[:, None] * offset_weights(across), "offset detector"
+            return full[:, None] * offset_weights(across), OFFSET
         return full[:, None] * np.full(fan_rad.size, 0.5), ""
     weights = limited_weights(angles, 2 * np.pi)
     if limited_angle:

@@ -226,7 +226,8 @@ def test_results_do_not_depend_on_threads() -> None:
 @pytest.mark.parametrize(
     "refused",
     [
-        lambda: sirt(DATA[:5], OPERATOR), lambda: sirt(DATA, OPERATOR, iterations=0), lambda: sirt(DATA * np.nan, OPERATOR),
+        lambda: sirt(DATA[:5], OPERATOR), lambda: sirt(DATA, OPERATOR, iterations=0),
+        lambda: sirt(DATA * np.nan, OPERATOR),
         lambda: sirt(DATA, OPERATOR, relaxation=2.0), lambda: os_sart(DATA, OPERATOR, subsets=19),
         lambda: sirt(DATA, OPERATOR, start=np.zeros((1, 2, 3))), lambda: sirt(DATA, OPERATOR, mask=np.ones((2, 2))),
         lambda: sirt(DATA, OPERATOR, momentum=3), lambda: fista_tv(DATA, OPERATOR, weight=-1.0),

@@ -17,10 +17,8 @@ def ramp_filtered(row: Array, spacing: float = 1.0) -> Array:
     for out in range(row.size):
         for place in range(row.size):
             lag = out - place
-            if lag == 0:
-                tap = 1 / (4 * spacing**2)
-            else:
-                tap = 0.0 if lag % 2 == 0 else -1 / (math.pi * lag * spacing) ** 2
+            odd = 0.0 if lag % 2 == 0 else -1 / (math.pi * lag * spacing) ** 2
+            tap = 1 / (4 * spacing**2) if lag == 0 else odd
             result[out] += tap * row[place] * spacing
     return result
 
@@ -82,9 +80,7 @@ def fbp_parallel(projections: Array, angles: Array, spacing: float, places: Arra
     return result * math.pi / len(angles)
 
 
-def joseph_sum(
-    volume: Array, to_index: Array, point: Array, direction: Array, *, slices_marched: bool = False
-) -> float:
+def joseph_sum(volume: Array, to_index: Array, point: Array, direction: Array) -> float:
     """One ray through (slices, rows, columns) by Joseph's method, from mm; never marched along slices."""
     start = to_index[:3, :3] @ point + to_index[:3, 3]
     step = to_index[:3, :3] @ direction
@@ -107,7 +103,7 @@ def _taps(volume: Array, place: Array, axis: int, plane: int) -> Any:
         for second in (0, 1):
             index = np.zeros(3, int)
             index[axis] = plane
-            index[others] = lower + (first, second)
+            index[others] = lower + np.array([first, second])
             if (index < 0).any() or (index >= volume.shape).any():
                 continue
             away = np.abs(place[others] - index[others])
