@@ -5,8 +5,7 @@ H1  Rebinned view ``m`` stands at angle ``m * pi / half`` from the first; views 
     source_to_axis)`` more.
 H2  Along the slices of a voxel column the detector row is affine, as in a circular cone (``kernels/backproject.py``).
 H3  All views that see a voxel under one direction share it: their values count with the weights of their rows, divided
-    by the sum of these (Stierstorfer et al. 2004, Phys. Med. Biol. 49(11)). Weighted values come in; weights are
-    interpolated with the same positions.
+    by the sum of these (Stierstorfer et al. 2004, Phys. Med. Biol. 49(11)).
 
 Unchecked: the checked entry is ``pacscore.recon.wfbp``. Twins: ``tests/reference/tomography.py``.
 """
@@ -21,10 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-from pacscore.kernels._vector import load_of, maximum, pairs_along, select, splat_of, store
+from pacscore.kernels._vector import (
+    absolute,
+    constant_of,
+    load_of,
+    maximum,
+    minimum,
+    pairs_along,
+    select,
+    splat_of,
+    store,
+)
 from pacscore.kernels.backproject import CONTRACT, FIXED, fractions
 
 load8, splat8 = load_of(8), splat_of(8)
+lanes_float = constant_of("float32", tuple(range(8)))
 _STEP_MAX = 1.9
 """Rows per slice up to which seven slices more stay within the 18 zeros after a view."""
 
@@ -54,9 +64,18 @@ def rebin_view_into(
 
 
 @kernel(inline=True)
+def falling_weights(far: Any, fall: Any) -> Any:
+    """1 up to ``fall[1]`` rows from the middle, then falling to 0 like 1 - 3 x² + 2 x³, of eight distances."""
+    zero, one = splat8(np.float32(0)), splat8(np.float32(1))
+    part = (far - splat8(np.float32(fall[1]))) * splat8(np.float32(fall[2]))
+    part = minimum(maximum(part, zero), one)
+    return one - part * part * (splat8(np.float32(3)) - part - part)
+
+
+@kernel(inline=True)
 def add_view(
     views: NDArray[np.float32],
-    weights: NDArray[np.float32],
+    fall: Any,
     column: float,
     row: float,
     step: float,
@@ -87,19 +106,23 @@ def add_view(
         place += 8
     ahead = np.int64(step * FIXED)
     position = np.int64(row * FIXED) + z * ahead
+    steps = lanes_float() * splat8(np.float32(step))
     while z + 8 <= stop:
-        part = fractions(position, ahead)
         left, right = pairs_along(line, position, ahead)
-        store(values, z, load8(values, z) + left + part * (right - left))
-        left, right = pairs_along(weights, position, ahead)
-        store(sums, z, load8(sums, z) + left + part * (right - left))
+        value = left + fractions(position, ahead) * (right - left)
+        far = absolute(splat8(np.float32(row + step * z - fall[0])) + steps)
+        weight = falling_weights(far, fall)
+        store(values, z, load8(values, z) + value * weight)
+        store(sums, z, load8(sums, z) + weight)
         z += 8
         position += 8 * ahead
     while z < stop:
         at = np.uint64(position) >> np.uint64(32)
         fraction = np.float32((position & 0xFFFFFFFF) * (1.0 / FIXED))
-        values[z] += line[at] + fraction * (line[at + np.uint64(1)] - line[at])
-        sums[z] += weights[at] + fraction * (weights[at + np.uint64(1)] - weights[at])
+        part = min(1.0, max(0.0, (abs(row + step * z - fall[0]) - fall[1]) * fall[2]))
+        single = np.float32(1.0 - part * part * (3.0 - 2.0 * part))
+        values[z] += (line[at] + fraction * (line[at + np.uint64(1)] - line[at])) * single
+        sums[z] += single
         z += 1
         position += ahead
     return first, stop
@@ -136,7 +159,6 @@ def add_quotients(
 @kernel(fastmath=CONTRACT)
 def helical_tile_into(
     views: NDArray[np.float32],
-    weights: NDArray[np.float32],
     scan: NDArray[np.float64],
     half: int,
     places: NDArray[np.float64],
@@ -145,12 +167,13 @@ def helical_tile_into(
     scratch: NDArray[np.float32],
     volume: NDArray[np.float32],
 ) -> None:
-    """Backproject rebinned, weighted and filtered views into one tile.
+    """Backproject rebinned and filtered views into one tile.
 
-    views : (views, columns + 2, rows + 20) float32 with the zeros of ``kernels/ramp.py``
-    weights : (rows + 20,) float32, of the rows, the same zeros around
+    views : (views, columns + 2, rows + 20) float32 with the zeros of ``kernels/ramp.py``, of which the two next to the
+        rows hold copies of the outermost
     scan : angle of view 0; source to axis in mm; z of the source at angle 0 (H1); its rise in mm per radian; columns
-        per mm; index of the column at s = 0 and of the row at the source's height, zeros counted; rows per tangent
+        per mm; index of the column at s = 0 and of the row at the source's height, zeros counted; rows per tangent;
+        index of the middle row, rows from there at which weights begin to fall, one over the rows over which they do
     half : views in half a turn
     places : (3, 4) float64, x, y, z in mm of (column, row, slice, 1); z does not depend on the first two
     tile : first slice, slice after the last, the same of rows and columns
@@ -162,6 +185,7 @@ def helical_tile_into(
     slices = z1 - z0
     values, sums, line = scratch[0], scratch[1], scratch[2]
     per_slice = places[2, 2]
+    fall = scan[8], scan[9], scan[10]
     bottom = places[2, 3] + per_slice * z0
     for y in range(y0, y1):
         total[:, :] = np.float32(0)
@@ -185,7 +209,7 @@ def helical_tile_into(
                     sign = -sign
                     if not 1.0 <= column < views.shape[1] - 2.0:
                         continue
-                    seen = add_view(views, weights, column, row, step, view, slices, line, values, sums)
+                    seen = add_view(views, fall, column, row, step, view, slices, line, values, sums)
                     low, high = min(low, seen[0]), max(high, seen[1])
                 add_quotients(values, sums, low, high, total, np.int64(x) * total.shape[1])
         for z in range(slices):

@@ -102,15 +102,12 @@ def wfbp(
     chosen = filter if isinstance(filter, Filter) else Filter(filter)
     if not 0.0 <= smooth_rows <= 1.0:
         raise InputError(f"smooth_rows is a part from 0 to 1, not {smooth_rows}.", found=smooth_rows)
-    plan = _plan(geometry, target)
-    weights = _row_weights(geometry.row_count, smooth_rows)
-    views = _rebinned(values, geometry, plan, weights=weights, chosen=chosen, watch=watch)
+    plan = _plan(geometry, target, smooth_rows)
+    views = _rebinned(values, geometry, plan, chosen=chosen, watch=watch)
     result = output_array(out, target.shape, np.dtype(np.float32))
-    padded = np.zeros(views.shape[2], np.float32)
-    padded[ramp.ROWS_BEFORE : ramp.ROWS_BEFORE + weights.size] = weights
     rising = target.index_to_lps[2, 0] > 0
     _backproject(
-        views, padded, plan, grid=target, result=result if rising else result[::-1], watch=watch
+        views, plan, grid=target, result=result if rising else result[::-1], watch=watch
     )  # fmt: skip
     return result
 
@@ -126,7 +123,7 @@ class _Plan:
     scan: NDArray[np.float64]
 
 
-def _plan(geometry: HelicalGeometry, grid: Grid) -> _Plan:
+def _plan(geometry: HelicalGeometry, grid: Grid, smooth_rows: float) -> _Plan:
     angles = geometry.angles
     steps = np.diff(angles)
     if angles.size < 3 or np.abs(steps - steps.mean()).max() > 0.05 * abs(steps.mean()):
@@ -150,19 +147,13 @@ def _plan(geometry: HelicalGeometry, grid: Grid) -> _Plan:
         raise GeometryError(f"A pitch of {geometry.pitch_factor:.2f} detector heights leaves gaps between the turns.")
     # H1: the ray of angle a left the source at an angle of a - pi / 2 + asin(s / source to axis).
     height = geometry.start_z_lps + (-np.pi / 2 - angles[0]) * geometry.rise_mm_per_rad
+    edge = geometry.row_count / 2
     scan = np.array([
         first, geometry.source_to_axis_mm, height, geometry.rise_mm_per_rad, 1 / step, side + ramp.COLUMNS_BEFORE,
         geometry.center[0] + ramp.ROWS_BEFORE, geometry.source_to_detector_mm / geometry.row_spacing_mm,
+        (geometry.row_count - 1) / 2 + ramp.ROWS_BEFORE, smooth_rows * edge, 1 / max(1e-6, edge * (1 - smooth_rows)),
     ])  # fmt: skip
     return _Plan(float(first), half, count, across, scan)
-
-
-def _row_weights(rows: int, smooth: float) -> NDArray[np.float32]:
-    """1 in the middle, falling to 0 beyond the outermost rows like a cosine squared."""
-    far = np.abs(np.arange(rows) - (rows - 1) / 2) / (rows / 2)
-    falling = np.clip((far - smooth) / max(1e-6, 1 - smooth), 0.0, 1.0)
-    weights: NDArray[np.float32] = (np.cos(np.pi / 2 * falling) ** 2).astype(np.float32)
-    return weights
 
 
 def _rebinned(
@@ -170,7 +161,6 @@ def _rebinned(
     geometry: HelicalGeometry,
     plan: _Plan,
     *,
-    weights: NDArray[np.float32],
     chosen: Filter,
     watch: Watch,
 ) -> NDArray[np.float32]:
@@ -180,7 +170,7 @@ def _rebinned(
     places = turn * geometry.source_to_detector_mm / geometry.column_spacing_mm + geometry.center[1]
     step = float(np.diff(geometry.angles).mean())
     heights = (np.arange(rows) - geometry.center[0]) * geometry.row_spacing_mm
-    cosines = geometry.source_to_detector_mm / np.hypot(geometry.source_to_detector_mm, heights) * weights
+    cosines = geometry.source_to_detector_mm / np.hypot(geometry.source_to_detector_mm, heights)
     factors = np.full((1, columns), np.pi / plan.half * plan.scan[4], np.float32)
     packed = PackedFilter.of(chosen.matrix(columns))
     spread = np.ascontiguousarray(np.broadcast_to(cosines[:, None], (rows, columns)), np.float32)
@@ -197,12 +187,14 @@ def _rebinned(
             )  # fmt: skip
 
     watch.run("rebinning", run, plan.count, tile=8)
+    # Half a row beyond the outermost rows still counts a little, with their values.
+    result[:, :, ramp.ROWS_BEFORE - 1] = result[:, :, ramp.ROWS_BEFORE]
+    result[:, :, ramp.ROWS_BEFORE + rows] = result[:, :, ramp.ROWS_BEFORE + rows - 1]
     return result
 
 
 def _backproject(
     views: NDArray[np.float32],
-    weights: NDArray[np.float32],
     plan: _Plan,
     *,
     grid: Grid,
@@ -227,7 +219,7 @@ def _backproject(
             moved = places.copy()
             moved[2, 3] += moved[2, 2] * shift
             tile = (z0 - shift, z1 - shift, y0, y1, 0, columns)
-            helical_tile_into(views, weights, plan.scan, plan.half, moved, tile, total, scratch, target)
+            helical_tile_into(views, plan.scan, plan.half, moved, tile, total, scratch, target)
             if part is not None:
                 result[z0:z1, y0:y1] = part[:, y0:y1]
 
