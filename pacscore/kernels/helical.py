@@ -35,6 +35,7 @@ from pacscore.kernels.backproject import CONTRACT, FIXED, fractions
 
 load8, splat8 = load_of(8), splat_of(8)
 lanes_float = constant_of("float32", tuple(range(8)))
+COLUMNS_AT_ONCE = 16
 _STEP_MAX = 1.9
 """Rows per slice up to which seven slices more stay within the 18 zeros after a view."""
 
@@ -73,37 +74,28 @@ def falling_weights(far: Any, fall: Any) -> Any:
 
 
 @kernel(inline=True)
-def add_view(
-    views: NDArray[np.float32],
-    fall: Any,
-    column: float,
-    row: float,
-    step: float,
-    view: int,
-    slices: int,
-    line: NDArray[np.float32],
-    values: NDArray[np.float32],
-    sums: NDArray[np.float32],
-) -> Any:
-    """Add one view's weighted values to a voxel column, and their weights; returns the slices it saw."""
-    stride = views.shape[2]
-    low, high = 1.0, stride - 19.0
-    z = max(np.int64(0), np.int64(np.ceil((low - row) / step)))
-    last = min(np.int64(slices), np.int64(np.floor((high - row) / step)) + 1)
+def slices_seen(row: float, step: float, stride: int, slices: int) -> Any:
+    """First slice whose row lies on the detector, and the one after the last, made up to whole vectors if it may be."""
+    z = max(np.int64(0), np.int64(np.ceil((1.0 - row) / step)))
+    last = min(np.int64(slices), np.int64(np.floor((stride - 19.0 - row) / step)) + 1)
     if last <= z:
         return np.int64(slices), np.int64(0)
-    first = z
-    whole = np.int64(column)
-    later = np.float32(column - whole)
-    w0, w1 = splat8(np.float32(1) - later), splat8(later)
     # Where rows are not much finer than slices the zeros around a view take whole vectors at its end.
-    whole_vectors = step <= _STEP_MAX
-    stop = z + (last - z + 7) // 8 * 8 if whole_vectors else last
-    place, end = np.int64(row + step * z), np.int64(row + step * (stop - 1)) + 2
-    source = (np.int64(view) * views.shape[1] + whole) * stride
-    while place < end:
-        store(line, place, load8(views, source + place) * w0 + load8(views, source + stride + place) * w1)
-        place += 8
+    return z, z + (last - z + 7) // 8 * 8 if step <= _STEP_MAX else last
+
+
+@kernel(inline=True)
+def add_line(
+    line: NDArray[np.float32],
+    fall: Any,
+    row: float,
+    step: float,
+    span: Any,
+    values: NDArray[np.float32],
+    sums: NDArray[np.float32],
+) -> None:
+    """Add what a view shows of a voxel column, times the weights of its rows, and the weights."""
+    z, stop = span
     ahead = np.int64(step * FIXED)
     position = np.int64(row * FIXED) + z * ahead
     steps = lanes_float() * splat8(np.float32(step))
@@ -125,7 +117,6 @@ def add_view(
         sums[z] += single
         z += 1
         position += ahead
-    return first, stop
 
 
 @kernel(inline=True)
@@ -156,6 +147,48 @@ def add_quotients(
         store(sums, z, zero)
 
 
+@kernel(inline=True)
+def blend_columns(
+    views: NDArray[np.float32],
+    scan: NDArray[np.float64],
+    half: int,
+    view: int,
+    sign: float,
+    bottom: float,
+    per_slice: float,
+    slices: int,
+    some: int,
+    lines: NDArray[np.float32],
+    columns: NDArray[np.float64],
+    spans: NDArray[np.int64],
+) -> None:
+    """Where some voxel columns lie on a view, and their detector columns blended into ``lines[2]``."""
+    width, stride = views.shape[1], views.shape[2]
+    for x in range(some):
+        column = sign * columns[0, x] * scan[4] + scan[5]
+        spans[2, x], spans[3, x] = slices, 0
+        if not 1.0 <= column < width - 2.0:
+            continue
+        height = scan[2] + scan[3] * (scan[0] + view * np.pi / half + sign * columns[2, x])
+        scale = scan[7] / (columns[3, x] + sign * columns[1, x])
+        row, step = (bottom - height) * scale + scan[6], per_slice * scale
+        z, stop = slices_seen(row, step, stride, slices)
+        if stop <= z:
+            continue
+        columns[4, x], columns[5, x] = row, step
+        spans[2, x], spans[3, x] = z, stop
+        spans[0, x], spans[1, x] = min(spans[0, x], z), max(spans[1, x], stop)
+        whole = np.int64(column)
+        later = np.float32(column - whole)
+        w0, w1 = splat8(np.float32(1) - later), splat8(later)
+        place, end = np.int64(row + step * z), np.int64(row + step * (stop - 1)) + 2
+        source = (np.int64(view) * width + whole) * stride
+        line = lines[2, x]
+        while place < end:
+            store(line, place, load8(views, source + place) * w0 + load8(views, source + stride + place) * w1)
+            place += 8
+
+
 @kernel(fastmath=CONTRACT)
 def helical_tile_into(
     views: NDArray[np.float32],
@@ -164,7 +197,9 @@ def helical_tile_into(
     places: NDArray[np.float64],
     tile: Any,
     total: NDArray[np.float32],
-    scratch: NDArray[np.float32],
+    lines: NDArray[np.float32],
+    columns: NDArray[np.float64],
+    spans: NDArray[np.int64],
     volume: NDArray[np.float32],
 ) -> None:
     """Backproject rebinned and filtered views into one tile.
@@ -178,40 +213,44 @@ def helical_tile_into(
     places : (3, 4) float64, x, y, z in mm of (column, row, slice, 1); z does not depend on the first two
     tile : first slice, slice after the last, the same of rows and columns
     total : (columns, slices rounded up to 8, and 16 more) float32 scratch
-    scratch : (3, the larger of slices and rows, + 64) float32, zeros; left as zeros but for the last
+    lines : (3, ``COLUMNS_AT_ONCE``, the larger of slices and rows, + 64) float32, zeros; left as zeros but for the last
+    columns : (6, ``COLUMNS_AT_ONCE``) float64, spans (4, same) int64, scratch
     volume : (slices, rows, columns) float32, overwritten
+
+    Some columns at a time: all are blended before any is interpolated, since a value that has just been stored and is
+    read across two stores keeps the processor waiting.
     """
     z0, z1, y0, y1, x0, x1 = tile
-    slices = z1 - z0
-    values, sums, line = scratch[0], scratch[1], scratch[2]
+    slices, count = z1 - z0, x1 - x0
     per_slice = places[2, 2]
-    fall = scan[8], scan[9], scan[10]
     bottom = places[2, 3] + per_slice * z0
+    fall = scan[8], scan[9], scan[10]
     for y in range(y0, y1):
         total[:, :] = np.float32(0)
         for first in range(half):
             angle = scan[0] + first * np.pi / half
             c, s = np.cos(angle), np.sin(angle)
             begin, end = views_within(scan, first, half, views.shape, bottom, bottom + per_slice * (slices - 1))
-            for x in range(x1 - x0):
-                px = places[0, 0] * (x0 + x) + places[0, 1] * y + places[0, 3]
-                py = places[1, 0] * (x0 + x) + places[1, 1] * y + places[1, 3]
-                across, along = px * c + py * s, py * c - px * s
-                turn, depth = np.arcsin(across / scan[1]), np.sqrt(scan[1] ** 2 - across**2)
-                low, high = np.int64(slices), np.int64(0)
+            for left in range(0, count, COLUMNS_AT_ONCE):
+                some = min(COLUMNS_AT_ONCE, count - left)
+                for x in range(some):
+                    px = places[0, 0] * (x0 + left + x) + places[0, 1] * y + places[0, 3]
+                    py = places[1, 0] * (x0 + left + x) + places[1, 1] * y + places[1, 3]
+                    columns[0, x], columns[1, x] = px * c + py * s, py * c - px * s
+                    columns[2, x] = np.arcsin(columns[0, x] / scan[1])
+                    columns[3, x] = np.sqrt(scan[1] ** 2 - columns[0, x] ** 2)
+                    spans[0, x], spans[1, x] = slices, 0
                 sign = 1.0 if (begin - first) // half % 2 == 0 else -1.0
                 for view in range(begin, end, half):
-                    column = sign * across * scan[4] + scan[5]
-                    distance = depth + sign * along
-                    height = scan[2] + scan[3] * (scan[0] + view * np.pi / half + sign * turn)
-                    scale = scan[7] / distance
-                    row, step = (bottom - height) * scale + scan[6], per_slice * scale
+                    blend_columns(views, scan, half, view, sign, bottom, per_slice, slices, some, lines, columns, spans)
+                    for x in range(some):
+                        if spans[3, x] > spans[2, x]:
+                            span = spans[2, x], spans[3, x]
+                            add_line(lines[2, x], fall, columns[4, x], columns[5, x], span, lines[0, x], lines[1, x])
                     sign = -sign
-                    if not 1.0 <= column < views.shape[1] - 2.0:
-                        continue
-                    seen = add_view(views, fall, column, row, step, view, slices, line, values, sums)
-                    low, high = min(low, seen[0]), max(high, seen[1])
-                add_quotients(values, sums, low, high, total, np.int64(x) * total.shape[1])
+                for x in range(some):
+                    at = np.int64(left + x) * total.shape[1]
+                    add_quotients(lines[0, x], lines[1, x], spans[0, x], spans[1, x], total, at)
         for z in range(slices):
-            for x in range(x1 - x0):
+            for x in range(count):
                 volume[z0 + z, y, x0 + x] = total[x, z]

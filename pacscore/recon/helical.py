@@ -17,7 +17,7 @@ from pacscore.errors import GeometryError, InputError
 from pacscore.imaging.arrays.checks import output_array
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import ramp
-from pacscore.kernels.helical import helical_tile_into, rebin_view_into
+from pacscore.kernels.helical import COLUMNS_AT_ONCE, helical_tile_into, rebin_view_into
 from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_rows
 from pacscore.recon.geometries import check_projections
 from pacscore.recon.grids import Grid
@@ -212,14 +212,17 @@ def _backproject(
     def run(start: int, stop: int) -> None:
         for z0, z1, y0, y1 in tiles[start:stop]:
             total = np.empty((columns, -(-(z1 - z0) // 8) * 8 + 16), np.float32)
-            scratch = np.zeros((3, max(z1 - z0, views.shape[2]) + 64), np.float32)
+            lines = np.zeros((3, COLUMNS_AT_ONCE, max(z1 - z0, views.shape[2]) + 64), np.float32)
+            numbers, spans = np.empty((6, COLUMNS_AT_ONCE)), np.empty((4, COLUMNS_AT_ONCE), np.int64)
             part = np.empty((z1 - z0, rows, columns), np.float32) if not result.flags.c_contiguous else None
             target = result if part is None else part
             shift = 0 if part is None else z0
             moved = places.copy()
             moved[2, 3] += moved[2, 2] * shift
             tile = (z0 - shift, z1 - shift, y0, y1, 0, columns)
-            helical_tile_into(views, plan.scan, plan.half, moved, tile, total, scratch, target)
+            helical_tile_into(
+                views, plan.scan, plan.half, moved, tile, total, lines, numbers, spans, target
+            )  # fmt: skip
             if part is not None:
                 result[z0:z1, y0:y1] = part[:, y0:y1]
 
