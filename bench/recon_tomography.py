@@ -277,8 +277,8 @@ def flat_error(context: Context) -> Measured:
 
 @row("recon.fdk-memory", must=1.10, aim=1.05, unit=" × projections + volume", higher=False)
 def memory(context: Context) -> Measured:
-    """FDK: peak memory, of projections and result together, 192³ from 180 × 288²."""
-    geometry, grid = cone_scan(192, 180)
+    """FDK: peak memory, of projections and result together, 256³ from 360 × 384²."""
+    geometry, grid = cone_scan(256, 360)
     least = 4 * (np.prod(geometry.shape) + np.prod(grid.shape))
     tracemalloc.start()
     try:

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pacscore.settings import Settings
@@ -44,6 +45,17 @@ def _enter_worker() -> None:
 def is_worker() -> bool:
     """Whether this thread belongs to the pool; work called here runs serially."""
     return getattr(_inside, "worker", False)
+
+
+@contextmanager
+def serially() -> Iterator[None]:
+    """Run all that this thread calls here serially, as in a worker of the pool: something else keeps the CPUs busy."""
+    before = is_worker()
+    _inside.worker = True
+    try:
+        yield
+    finally:
+        _inside.worker = before
 
 
 def _pool_of(threads: int) -> ThreadPoolExecutor:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pacscore.archive.instance import Instance
     from pacscore.archive.selection import Selection
     from pacscore.archive.series import Series
-    from pacscore.imaging import Volume
+    from pacscore.imaging import Image, Volume
     from pacscore.imaging.masks import Mask
 
 __all__ = ["Archive", "create", "open"]
@@ -202,17 +202,18 @@ class Archive:
         self.collect()
         return report
 
-    def store_derived(self, volume: Volume, *, description: str) -> Series:
-        """Store a computed volume as a new DICOM series with references to its sources, all of it or nothing.
+    def store_derived(self, result: Volume | Image, *, description: str) -> Series:
+        """Store a computed volume or picture as a new DICOM series with references to its sources, or nothing of it.
 
-        Integers of at most 16 bits come back as they are; floats are quantised, and Derivation Description says by how
-        much that changes them at most. Patient and study are those of ``volume.sop_instance_uids``; without any the
-        series gets a study of its own.
+        A picture (``reslice``, ``project``, ``render``) becomes a series of one object in its place. Colour, and what
+        has no place in space, is Secondary Capture. Integers of at most 16 bits come back as they are; floats are
+        quantised, and Derivation Description says by how much that changes them at most. Patient and study are those
+        of ``sop_instance_uids``; without any the series gets a study of its own.
 
         Raises
         ------
         GeometryError
-            The volume has no affine, so no positions can be written.
+            A volume has no affine, so no positions can be written.
         AmbiguousError
             It has further axes, or several series hold its sources.
         NotFoundError
@@ -222,7 +223,7 @@ class Archive:
         """
         from pacscore.archive.derived import store_derived
 
-        return store_derived(self._session, volume, description=description)
+        return store_derived(self._session, result, description=description)
 
     # Out.
 

@@ -126,6 +126,36 @@ class BytesSource:
         return self.data[:length]
 
 
+@dataclass(frozen=True, slots=True)
+class PiecesSource:
+    """An object in memory, in the pieces in which it came: joined only where all of it must be seen."""
+
+    pieces: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return sum(map(len, self.pieces))
+
+    def read(self) -> bytes:
+        """The object."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
+    def buffer(self) -> bytes:
+        """The object."""
+        return self.read()
+
+    def head(self, length: int) -> bytes:
+        """Its first bytes."""
+        taken: list[bytes] = []
+        for piece in self.pieces:
+            if length <= 0:
+                break
+            taken.append(piece[:length])
+            length -= len(piece)
+        return b"".join(taken)
+
+
 class MappedSource:
     """An object in a file of the archive's own, which never gets shorter: mapped, so that it takes no memory."""
 

@@ -1,8 +1,8 @@
-"""Derived series: a computed volume becomes DICOM objects beside the images it was made from.
+"""Derived series: a computed volume or picture becomes DICOM objects beside the images it was made from.
 
 D1  All or nothing: the objects are sealed and proven as one generation and become visible by one commit. A crash, a
     full disk or a refusal leaves the archive as it was.
-D2  A source that the volume names must be in the archive: patient and study come from it, and are never left out
+D2  A source that it names must be in the archive: patient and study come from it, and are never left out
     because it could not be found.
 D3  Memory holds the words of the volume once, and the headers of its objects.
 """
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.archive.candidates import Candidate, candidate_of
 from pacscore.archive.derived_encoding import SourceImage
 from pacscore.archive.derived_headers import PET_IMAGE
+from pacscore.archive.derived_images import volume_of_image
 from pacscore.archive.derived_objects import (
     DerivedSeries,
     checked_text,
@@ -36,7 +38,7 @@ from pacscore.archive.series import Series
 from pacscore.archive.session import Session
 from pacscore.errors import AmbiguousError, InputError, NotFoundError, UnsupportedError
 from pacscore.geometry import StackGeometry
-from pacscore.imaging import Volume
+from pacscore.imaging import Image, Volume
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -45,13 +47,14 @@ _SIDE_MAX = 65535
 _SOURCE_KEYWORDS = ("SOPClassUID", "SeriesNumber", "LossyImageCompression", "FrameOfReferenceUID")
 
 
-def store_derived(session: Session, volume: Volume, *, description: str) -> Series:
-    """Store a volume as a new series; see ``Archive.store_derived``.
+def store_derived(session: Session, result: Volume | Image, *, description: str) -> Series:
+    """Store a volume or a picture as a new series; see ``Archive.store_derived``.
 
     Parameters
     ----------
-    volume : Volume
-        ``(slices, rows, columns)``, monochrome, with an affine. The instances it names are its sources.
+    result : Volume or Image
+        ``(slices, rows, columns)``, monochrome or 8-bit RGB, with an affine; or a picture, which becomes a series of
+        one object, with its place where it has an affine. The instances it names are its sources.
     description : str
         Series Description (0008,103E), at most 64 characters.
 
@@ -68,12 +71,15 @@ def store_derived(session: Session, volume: Volume, *, description: str) -> Seri
     """
     session.check_writable()
     title = checked_text(description, "description", "LO")
+    is_image = isinstance(result, Image)
+    volume = volume_of_image(result) if isinstance(result, Image) else result
     _refuse_unfit(volume)
-    planes = SlicePlanes.of(volume.index_to_lps, len(volume))
+    # A picture of a curve has no place in space; a volume without one is not stored.
+    planes = None if is_image and not volume.has_affine else SlicePlanes.of(volume.index_to_lps, len(volume))
     session.refresh()
-    sources = find_sources(session, volume.sop_instance_uids)
-    series = _derived_series(session, volume, planes, title, sources)
-    candidates = _candidates(session, series, _headers_of(volume.sop_instance_uids, sources))
+    sources = find_sources(session, result.sop_instance_uids)
+    series = _derived_series(volume, planes, title, sources, result.sop_instance_uids)
+    candidates = _candidates(session, series, _headers_of(result.sop_instance_uids, sources))
     key = session.layout.series_key(series.study_instance_uid, series.series_instance_uid)
     seal_series(session, [(key, candidates)])
     return Series(session, session.catalog.series(series.series_instance_uid, series.study_instance_uid))
@@ -136,12 +142,14 @@ def _refuse_unfit(volume: Volume) -> None:
     if volume.axes:
         names = ", ".join(axis.name for axis in volume.axes)
         raise AmbiguousError(f"This stack has further axes: {names}. Store one volume of it, chosen with at().")
-    if not volume.is_monochrome:
+    is_rgb = volume.presentation.photometric == "RGB" and volume.dtype == np.uint8 and volume.shape[3:] == (3,)
+    if not (volume.is_monochrome or is_rgb):
         raise UnsupportedError(
-            f"A derived series holds MONOCHROME1 or MONOCHROME2, not {volume.presentation.photometric}: (0028,0004).",
+            f"A derived series holds MONOCHROME1, MONOCHROME2 or 8-bit RGB, not {volume.presentation.photometric} "
+            f"{volume.dtype}: (0028,0004).",
             tag="00280004",
         )
-    if 0 in volume.shape or max(volume.shape[1:]) > _SIDE_MAX:
+    if 0 in volume.shape or max(volume.shape[1:3]) > _SIDE_MAX:
         raise InputError(
             f"A slice has 1 to {_SIDE_MAX} rows and columns, and a volume a slice: this one is {volume.shape}.",
             found=volume.shape,
@@ -151,13 +159,17 @@ def _refuse_unfit(volume: Volume) -> None:
 
 
 def _derived_series(
-    session: Session, volume: Volume, planes: SlicePlanes, title: str, sources: Mapping[str, Instance]
+    volume: Volume,
+    planes: SlicePlanes | None,
+    title: str,
+    sources: Mapping[str, Instance],
+    sop_instance_uids: Sequence[str],
 ) -> DerivedSeries:
     from pydicom.uid import generate_uid
 
     documents = {uid: source.document(keywords=_SOURCE_KEYWORDS) for uid, source in sources.items()}
     images = {uid: SourceImage(str(document["SOPClassUID"]), uid) for uid, document in documents.items()}
-    sop_class = choose_class(volume, [image.sop_class_uid for image in images.values()])
+    sop_class = choose_class(volume, planes, [image.sop_class_uid for image in images.values()])
     pixels = derive_pixels(volume, zero_intercept=sop_class == PET_IMAGE)
     first: Mapping[str, Any] = next(iter(documents.values()), {})
     studies = {source.series.study_instance_uid for source in sources.values()}
@@ -175,7 +187,7 @@ def _derived_series(
         series_number=next_series_number(first.get("SeriesNumber")),
         is_lossy=any(document.get("LossyImageCompression") == "01" for document in documents.values()),
         derivation=derivation_text(volume, pixels, title),
-        references=slice_references(images, volume.sop_instance_uids),
+        references=slice_references(images, sop_instance_uids, len(volume)),
         utc=datetime.now(UTC),
     )
 

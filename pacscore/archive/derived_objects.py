@@ -5,10 +5,11 @@ O1  The place of every pixel is the volume's: each slice states its own position
 O2  What is not known is not stated: slice thickness and the like come from a source in the same place, or not at all.
 O3  Every object names all source images of the volume (PS3.3 C.7.6.1.1.4), what was done, and that pacscore did it.
     Of more than ``REFERENCES_MAX`` sources it names the one of its own slice, lest headers grow with the square of the
-    number of slices; together the objects then name them all.
-O4  An object is of its sources' SOP Class where that has one slice per object and 16 bits (CT, MR, PET). All others are
-    Secondary Capture images, extended by the attributes of the Image Plane module (PS3.2 calls it a Standard Extended
-    SOP Class), so that their geometry stays readable.
+    number of slices; together the objects then name them all. A single object names them all, however many.
+O4  An object is of its sources' SOP Class where that has one slice per object and 16 bits (CT, MR, PET). All others,
+    colour and what has no place in space among them, are Secondary Capture images; where a place is known, extended by
+    the attributes of the Image Plane module (PS3.2 calls it a Standard Extended SOP Class), so that their geometry
+    stays readable.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +65,7 @@ class DerivedSeries:
 
     volume: Volume
     pixels: DerivedPixels
-    planes: SlicePlanes
+    planes: SlicePlanes | None
     description: str
     sop_class_uid: str
     study_instance_uid: str
@@ -76,16 +78,19 @@ class DerivedSeries:
     utc: datetime
 
 
-def choose_class(volume: Volume, source_classes: Sequence[str]) -> str:
+def choose_class(volume: Volume, planes: SlicePlanes | None, source_classes: Sequence[str]) -> str:
     """The SOP Class of what is derived from sources of these classes (O4)."""
     classes = set(source_classes)
-    fits = len(classes) == 1 and classes <= SLICE_CLASSES and volume.dtype.kind != "b" and volume.dtype.itemsize > 1
+    is_grey = volume.is_monochrome and volume.dtype.kind != "b" and volume.dtype.itemsize > 1
+    fits = len(classes) == 1 and classes <= SLICE_CLASSES and is_grey and planes is not None
     return classes.pop() if fits else SECONDARY_CAPTURE
 
 
-def slice_references(sources: Mapping[str, SourceImage], sop_instance_uids: Sequence[str]) -> tuple[bytes, ...]:
+def slice_references(
+    sources: Mapping[str, SourceImage], sop_instance_uids: Sequence[str], slice_count: int
+) -> tuple[bytes, ...]:
     """The Source Image Sequence (0008,2112) of the slices, encoded: one for all, or one for each (O3)."""
-    if len(sources) <= REFERENCES_MAX:
+    if len(sources) <= REFERENCES_MAX or slice_count == 1:
         return (encode_references(list(sources.values())),)
     return tuple(encode_references([sources[uid]]) for uid in sop_instance_uids)
 
@@ -178,7 +183,7 @@ def _inherited(series: DerivedSeries, index: int, source: Dataset | None) -> Dat
         header.Modality = series.volume.presentation.modality or "OT"
         return header
     same_class = series.sop_class_uid == source.get("SOPClassUID")
-    same_place = series.planes.is_place_of(source, index, series.volume.shape[1:])
+    same_place = series.planes is not None and series.planes.is_place_of(source, index, series.volume.shape[1:3])
     header = carried_header(source, same_class=same_class, same_place=same_place)
     if not header.get("Modality"):
         header.Modality = series.volume.presentation.modality or "OT"
@@ -229,6 +234,9 @@ def _timezone(offset: object) -> timezone | None:
 
 def _state_place(header: Dataset, series: DerivedSeries, index: int) -> None:
     planes = series.planes
+    if planes is None:
+        _state_size(header, series.volume)
+        return
     header.FrameOfReferenceUID = series.frame_of_reference_uid
     header.ImagePositionPatient = [decimal_text(number) for number in planes.positions_lps[index].tolist()]
     header.ImageOrientationPatient = [decimal_text(number) for number in planes.orientation]
@@ -237,15 +245,31 @@ def _state_place(header: Dataset, series: DerivedSeries, index: int) -> None:
         header.SpacingBetweenSlices = decimal_text(planes.spacing_mm)
 
 
+def _state_size(header: Dataset, volume: Volume) -> None:
+    """How large pixels are where nobody knows where they lie."""
+    for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
+        header.pop(keyword, None)
+    if volume.spacing_mm is not None:
+        header.PixelSpacing = [decimal_text(number) for number in volume.spacing_mm[1:]]
+    elif volume.presentation.pixel_aspect != 1.0:
+        header.PixelAspectRatio = list(
+            Fraction(volume.presentation.pixel_aspect).limit_denominator(10000).as_integer_ratio()
+        )
+
+
 def _state_pixels(header: Dataset, series: DerivedSeries, index: int) -> None:
     words = series.pixels.words
     bits = words.itemsize * 8
-    header.SamplesPerPixel = 1
+    header.SamplesPerPixel = 1 if series.volume.is_monochrome else 3
+    if not series.volume.is_monochrome:
+        header.PlanarConfiguration = 0
     header.PhotometricInterpretation = series.volume.presentation.photometric
-    header.Rows, header.Columns = words.shape[1:]
+    header.Rows, header.Columns = words.shape[1:3]
     header.BitsAllocated = header.BitsStored = bits
     header.HighBit = bits - 1
     header.PixelRepresentation = int(words.dtype.kind == "i")
+    if series.volume.presentation.inverse:
+        header.PresentationLUTShape = "INVERSE"
     if series.is_lossy:  # Once lossy, lossy for ever: PS3.3 C.7.6.1.1.5.
         header.LossyImageCompression = "01"
     padding = series.volume.presentation.padding

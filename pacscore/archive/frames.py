@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.planning import describe, pixel_tag
-from pacscore.archive.records import StackRecord
+from pacscore.archive.records import SeriesRecord, StackRecord
 from pacscore.archive.sources import SealedSource
 from pacscore.dicom.attributes import Header
 from pacscore.dicom.codecs import decode_frame, decoded_photometric
@@ -220,6 +221,37 @@ def describe_header(candidate: Candidate, settings: Settings) -> Pixels | None:
     return None if description is None else Pixels(header, loaded.scan, description)
 
 
+@dataclass(frozen=True, slots=True)
+class FrameLocator:
+    """Where the frames of a sealed stack are, in a form that can be pickled and opened in another process.
+
+    Attributes
+    ----------
+    path, prefix : str
+        Of the generation file, and of the series in a pack.
+    stack : int
+        Which stack of the series.
+    settings : Settings
+        Limits to read under.
+    """
+
+    path: str
+    prefix: str
+    stack: int
+    settings: Settings
+
+    def open(self) -> FrameSource:
+        """Open the frames anew, without catalog or lock."""
+        generation = Generation.open(Path(self.path), prefix=self.prefix, settings=self.settings)
+        record = SeriesRecord.from_dict(generation.manifest.catalog).stacks[self.stack]
+        return FrameSource(record, SealedFrames(generation, self.settings), self, threads=self.settings.threads())
+
+
+def open_frames(locator: FrameLocator) -> FrameSource:
+    """Open the frames anew; what unpickling calls."""
+    return locator.open()
+
+
 class FrameSource:
     """A stack whose frames are decoded when they are read, as an array source.
 
@@ -231,6 +263,11 @@ class FrameSource:
         self._frames = frames
         self._locator = locator
         self._threads = threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not isinstance(self._locator, FrameLocator):
+            raise InputError("What waits in the journal cannot be opened in another process: seal the archive first.")
+        return open_frames, (self._locator,)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -38,14 +38,47 @@ def pieces_of(data: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-def take_beginning(pieces: Iterator[bytes], length: int) -> bytes:
-    """The first pieces, joined: ``length`` bytes or more, less only where the object ends."""
-    taken: list[bytes] = []
+def take_beginning(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """The first pieces: ``length`` bytes or more, less only where the object ends."""
     size = 0
     while size < length and (piece := next(pieces, None)) is not None:
-        taken.append(piece)
         size += len(piece)
-    return b"".join(taken)
+        yield piece
+
+
+class DataSetHash:
+    """SHA-256 of a data set, taken as its pieces pass, while they lie in the processor's caches."""
+
+    def __init__(self, transfer_syntax: str | None, settings: Settings) -> None:
+        self._transfer_syntax = transfer_syntax
+        self._settings = settings
+        self._hash = hashlib.sha256()
+        self._prefix_length = -1
+        self._skip = 0
+
+    def passing(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The same pieces."""
+        for piece in pieces:
+            if self._prefix_length < 0:
+                self._skip = self._prefix_length = own_prefix_length(piece, self._transfer_syntax, self._settings)
+            self._hash.update(memoryview(piece)[self._skip :])
+            self._skip = max(0, self._skip - len(piece))
+            yield piece
+
+    def digest(self, prefix_length: int) -> bytes | None:
+        """Of what lies behind a prefix; None where the first piece was too short to tell that it has one."""
+        return self._hash.digest() if prefix_length == self._prefix_length else None
+
+
+def own_prefix_length(beginning: bytes, transfer_syntax: str | None, settings: Settings) -> int:
+    """Bytes of preamble and file meta that an object has of its own, as far as its beginning tells."""
+    try:
+        parts = read_file_parts(
+            beginning, transfer_syntax_uid=transfer_syntax, settings=settings, total_length=_UNKNOWN_LENGTH
+        )
+    except (InvalidDicomError, LimitError, NeedMore):
+        return 0  # The scan of the whole says what is wrong.
+    return parts.prefix_length
 
 
 class Incoming:
@@ -67,7 +100,7 @@ class Incoming:
         self._rest = rest
         self._settings = settings
         self._hash = hashlib.sha256()
-        own = self._own_prefix_length()
+        own = own_prefix_length(beginning, transfer_syntax, settings)
         self._made = self._made_prefix() if own == 0 and transfer_syntax is not None else b""
         self.prefix_length = own or len(self._made)
         self._unhashed = own
@@ -90,18 +123,6 @@ class Incoming:
         self._unhashed = max(0, self._unhashed - len(piece))
         return piece
 
-    def _own_prefix_length(self) -> int:
-        try:
-            parts = read_file_parts(
-                self._beginning,
-                transfer_syntax_uid=self.transfer_syntax,
-                settings=self._settings,
-                total_length=_UNKNOWN_LENGTH,
-            )
-        except (InvalidDicomError, LimitError, NeedMore):
-            return 0  # The scan of the whole says what is wrong.
-        return parts.prefix_length
-
     def _made_prefix(self) -> bytes:
         """The file meta for a data set that comes without; none where it does not say what it is."""
         syntax = self.transfer_syntax
@@ -121,7 +142,7 @@ class Incoming:
                     return b""
                 # At least twice as much each time, as each scan begins anew.
                 wanted = min(max(more.at_least, 2 * held), self._settings.header_bytes_max + 1)
-                further = take_beginning(self._rest, wanted - held)
+                further = b"".join(take_beginning(self._rest, wanted - held))
                 if not further:
                     return self._prefix_at_end(syntax)
                 self._beginning += further

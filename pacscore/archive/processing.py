@@ -101,7 +101,12 @@ def process_series(
             f"A result is written as {', '.join(ENDINGS)}, not as {out.suffix or 'a name without ending'}."
         )
     series = archive.series(series_instance_uid, study_instance_uid)
-    result = pipeline.apply(series.volume(stack, at=at), progress=progress, cancel=cancel)
+    result = pipeline.apply(
+        series.volume(stack, at=at),
+        progress=progress,
+        cancel=cancel,
+        open_series=lambda uid: archive.series(uid).volume(),
+    )
     stored = ""
     if out is None:
         words = description or pipeline.description or "; ".join(result.derivation)

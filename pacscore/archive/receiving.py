@@ -1,8 +1,8 @@
 """Receiving: one object at a time, acknowledged when it is durable and findable (promise 1).
 
-The order is: scan (header only) → hash → compare with what is there → append to the journal, which returns after a sync
-that covers the record → catalog row → acknowledged. Rows are written in groups: whoever finds no writer at work writes
-all that wait. Two callers with one UID take turns, so that neither can miss the other's object.
+The order is: scan (header only) → hash → compare with what is there → write into the journal → a sync that covers the
+record → catalog row → acknowledged. The last three are done by one thread for all who wait (``turns``). Two callers
+with one UID take turns, so that neither can miss the other's object.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from pacscore.archive.candidates import BytesSource, Candidate, MappedSource, candidate_of
+from pacscore.archive.candidates import Candidate, MappedSource, PiecesSource, candidate_of
 from pacscore.archive.finding import find
-from pacscore.archive.incoming import Incoming, pieces_of, take_beginning
+from pacscore.archive.incoming import DataSetHash, Incoming, pieces_of, take_beginning
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_file, quarantine_object
 from pacscore.archive.received import journal_head, received_row
@@ -28,7 +28,7 @@ from pacscore.archive.working_copy import write_copies
 from pacscore.catalog import Location, StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InvalidDicomError, LimitError
-from pacscore.store.journal import Position
+from pacscore.store.group_commit import Written
 from pacscore.store.strategy import Strategy
 
 _head_text = json.JSONEncoder(separators=(",", ":")).encode
@@ -43,23 +43,38 @@ def receive_object(
 ) -> Receipt:
     """Take one object; see ``Archive.receive``."""
     session.check_writable()
+    digest = DataSetHash(transfer_syntax, session.settings)
     if isinstance(data, bytes):
-        return _receive_whole(session, data, transfer_syntax, source)
+        return _receive_whole(session, tuple(digest.passing(iter((data,)))), digest, transfer_syntax, source)
     pieces = pieces_of(data)
-    beginning = take_beginning(pieces, session.settings.spool_bytes_min)
-    if len(beginning) < session.settings.spool_bytes_min:
-        return _receive_whole(session, beginning, transfer_syntax, source)
-    return _receive_large(session, Incoming(beginning, pieces, transfer_syntax, session.settings), source)
+    beginning = tuple(digest.passing(take_beginning(pieces, session.settings.spool_bytes_min)))
+    if sum(map(len, beginning)) < session.settings.spool_bytes_min:
+        return _receive_whole(session, beginning, digest, transfer_syntax, source)
+    return _receive_large(session, Incoming(b"".join(beginning), pieces, transfer_syntax, session.settings), source)
 
 
-def _receive_whole(session: Session, whole: bytes, transfer_syntax: str | None, source: str | None) -> Receipt:
+def _receive_whole(
+    session: Session, pieces: tuple[bytes, ...], digest: DataSetHash, transfer_syntax: str | None, source: str | None
+) -> Receipt:
     try:
-        candidate = _identified(session, whole, transfer_syntax)
+        found = candidate_of(PiecesSource(pieces), session.settings, transfer_syntax)
+        own_prefix_length = found.prefix_length
+        if transfer_syntax is not None and own_prefix_length == 0:
+            assert found.scan is not None
+            prefix = make_file_prefix(found.scan.sop_class_uid, found.sop_instance_uid, transfer_syntax)
+            pieces = (prefix, *pieces)
+            found = candidate_of(PiecesSource(pieces), session.settings, transfer_syntax)
     except (InvalidDicomError, LimitError) as error:
-        name = quarantine_object(session.layout.quarantine, whole, error.message, filesystem=session.filesystem)
+        name = quarantine_object(
+            session.layout.quarantine, b"".join(pieces), error.message, filesystem=session.filesystem
+        )
         return Receipt(ReceiveStatus.QUARANTINED, "", "", name, error.message)
-    with session.receiving.turn(candidate.sop_instance_uid):
-        return _store(session, candidate, source, lambda head: session.journal.append(head, [candidate.source.read()]))
+    sha256 = digest.digest(own_prefix_length)
+    if sha256 is None:
+        sha256 = hashlib.sha256(memoryview(found.source.read())[found.prefix_length :]).digest()
+    candidate = replace(found, sha256=sha256)
+    with session.turns.turn(candidate.sop_instance_uid):
+        return _store(session, candidate, source, lambda head: session.journal.write(head, pieces))
 
 
 def _receive_large(session: Session, incoming: Incoming, source: str | None) -> Receipt:
@@ -76,22 +91,12 @@ def _receive_large(session: Session, incoming: Incoming, source: str | None) -> 
             )  # fmt: skip
             return Receipt(ReceiveStatus.QUARANTINED, "", "", name.removesuffix(".dcm"), error.message)
         candidate = replace(candidate, sha256=incoming.digest())
-        with session.receiving.turn(candidate.sop_instance_uid):
-            return _store(session, candidate, source, spool.append)
+        with session.turns.turn(candidate.sop_instance_uid):
+            return _store(session, candidate, source, spool.write)
 
 
-def _identified(session: Session, whole: bytes, transfer_syntax: str | None) -> Candidate:
-    candidate = candidate_of(BytesSource(whole), session.settings, transfer_syntax)
-    if transfer_syntax is not None and candidate.prefix_length == 0:
-        assert candidate.scan is not None
-        prefix = make_file_prefix(candidate.scan.sop_class_uid, candidate.sop_instance_uid, transfer_syntax)
-        candidate = candidate_of(BytesSource(prefix + whole), session.settings, transfer_syntax)
-    data = memoryview(candidate.source.read())[candidate.prefix_length :]
-    return replace(candidate, sha256=hashlib.sha256(data).digest())
-
-
-def _store(session: Session, candidate: Candidate, source: str | None, append: Callable[[bytes], Position]) -> Receipt:
-    """Compare with what is there, and keep what is not; ``append`` puts the object into the journal."""
+def _store(session: Session, candidate: Candidate, source: str | None, write: Callable[[bytes], Written]) -> Receipt:
+    """Compare with what is there, and keep what is not; ``write`` puts the object into the journal."""
     key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
     assert candidate.sha256 is not None
     others = [
@@ -116,9 +121,9 @@ def _store(session: Session, candidate: Candidate, source: str | None, append: C
         version = max(other.version for other in others) + 1
         candidate, status = replace(candidate, version=version, current=False), ReceiveStatus.VERSION
     head = journal_head(candidate, key) | {"received": time.time(), "source": source or ""}
-    row = received_row(head, candidate, "")  # Made now, so that those who share a sync write their rows together.
-    position = append(_head_text(head).encode())
-    session.receiving.put(replace(row, position=position))
+    written = write(_head_text(head).encode())
+    row = received_row(head, candidate, written.position)
+    session.commits.commit((written, row))
     return _receipt(status, candidate)
 
 

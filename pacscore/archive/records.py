@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pacscore.geometry import Axis, Stack, StackGeometry, Verdict, series_verdict
 from pacscore.imaging.attributes import StackAttributes
+from pacscore.imaging.ome_zarr import ome_axes
 from pacscore.imaging.records import attributes_from_record, attributes_record
 
 
@@ -200,15 +201,10 @@ def ome_of(record: StackRecord) -> dict[str, Any] | None:
     regular = record.kind == "volume" and record.geometry.verdict == Verdict.REGULAR
     if not regular or spacing is None or spacing[0] is None or len(record.axes) > 1 or len(record.frame_shape) != 2:
         return None
-    others = [{"name": "t" if axis.name == "time" else axis.name} for axis in record.axes]
-    space = [{"name": name, "type": "space", "unit": "millimeter"} for name in ("z", "y", "x")]
-    for axis in others:
-        if axis["name"] == "t":
-            axis["type"] = "time"
     return {
-        "axes": [*others, *space],
+        "axes": ome_axes(record.axes),
         "coordinateTransformations": [
-            {"type": "scale", "scale": [1.0] * len(others) + [float(s or 1.0) for s in spacing]}
+            {"type": "scale", "scale": [1.0] * len(record.axes) + [float(s or 1.0) for s in spacing]}
         ],
         "name": record.kind,
     }

@@ -6,7 +6,7 @@ waits in the journal is stacked on the fly from the received objects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from pacscore.archive.altered import count_waiting, with_counts
 from pacscore.archive.candidates import Candidate
 from pacscore.archive.copies import open_copy
-from pacscore.archive.frames import FrameReader, FrameSource, SealedFrames, WaitingFrames, decoded_description
+from pacscore.archive.frames import (
+    FrameLocator,
+    FrameReader,
+    FrameSource,
+    SealedFrames,
+    WaitingFrames,
+    decoded_description,
+)
 from pacscore.archive.planning import SERIES_ROW_KEYWORDS, plan_series
 from pacscore.archive.records import SeriesRecord, StackRecord
 from pacscore.archive.sealing import gather
@@ -85,6 +92,11 @@ class Series:
         return self._stored.generation or ""
 
     @property
+    def state(self) -> str:
+        """``journal``, ``sealed``, or ``both``: late instances wait."""
+        return self._stored.state
+
+    @property
     def verdict(self) -> str:
         """The geometry verdict of the series."""
         return self._record.verdict
@@ -134,7 +146,7 @@ class Series:
                 uid=self.series_instance_uid,
             )
         record = self.stacks[stack]
-        uids = [each.sop_instance_uid for each in self.members]
+        uids = self._sop_instance_uids
         volume = Volume(
             self.array_source(stack),
             record.geometry,
@@ -156,7 +168,9 @@ class Series:
             copy = open_copy(self._session, self.generation, stack)
             if copy is not None:
                 return copy
-        locator = (str(self._session.layout.root), self.generation, stack)
+        root, (file, _, prefix) = self._session.layout.root, self.generation.partition("#")
+        sealed = self._stored.state == "sealed"
+        locator = FrameLocator(str(root / file), prefix, stack, self.settings) if sealed else (str(root), "", stack)
         return FrameSource(record, self.frames, locator, threads=self.settings.threads())
 
     def as_dict(self) -> dict[str, Any]:
@@ -191,7 +205,19 @@ class Series:
     @cached_property
     def members(self) -> tuple[Member, ...]:
         """Every object, versions that are not current included."""
-        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(self._content[1]))
+        if self._stored.state != "sealed":
+            candidates: Iterable[Candidate] = self._waiting[1]
+        else:
+            count = self._opened.manifest.object_count
+            candidates = (SealedSource(self._opened, ordinal).candidate() for ordinal in range(count))
+        return tuple(Member(ordinal, candidate) for ordinal, candidate in enumerate(candidates))
+
+    @property
+    def _sop_instance_uids(self) -> Sequence[str]:
+        """Of each object; of a sealed series without making thousands of members for a volume that reads one plane."""
+        if self._stored.state == "sealed":
+            return self._opened.manifest.sop_instance_uids
+        return [each.sop_instance_uid for each in self.members]
 
     @cached_property
     def frames(self) -> FrameReader:
@@ -207,15 +233,14 @@ class Series:
 
     @cached_property
     def _record(self) -> SeriesRecord:
-        return self._content[0]
+        if self._stored.state == "sealed":
+            manifest = self._opened.manifest
+            return with_counts(SeriesRecord.from_dict(manifest.catalog), manifest.altered)
+        return self._waiting[0]
 
     @cached_property
-    def _content(self) -> tuple[SeriesRecord, list[Candidate]]:
-        if self._stored.state == "sealed":
-            generation = self._opened
-            candidates = [SealedSource(generation, n).candidate() for n in range(generation.manifest.object_count)]
-            record = SeriesRecord.from_dict(generation.manifest.catalog)
-            return with_counts(record, generation.manifest.altered), candidates
+    def _waiting(self) -> tuple[SeriesRecord, list[Candidate]]:
+        """The series as it would be sealed now, and its objects in the journal and in the generation they add to."""
         gathered = gather(self._session, self._stored.key, ())
         if not gathered.members:  # All it has are records that cannot be read.
             return SeriesRecord.of((), (), varying=()), []

@@ -24,7 +24,7 @@ from pacscore.archive.following import apply_events, holds, ordinals
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
-from pacscore.archive.turns import Receiving
+from pacscore.archive.turns import GroupCommits, Turns
 from pacscore.catalog import Catalog, ReceivedRow, copy_catalog
 from pacscore.errors import (
     DamagedError,
@@ -38,7 +38,7 @@ from pacscore.locks import NumberedLocks
 from pacscore.settings import Settings
 from pacscore.store.events import EventLog, EventPosition
 from pacscore.store.generation import Generation
-from pacscore.store.journal import Journal
+from pacscore.store.journal import Journal, Written
 from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
@@ -87,13 +87,20 @@ class Session:
             self.staging = Staging(layout.staging, filesystem)
             opening.callback(self._close_staging)
             self._open_parts = opening.pop_all()
-        self.receiving = Receiving(self.catalog, self._turn_locks)
+        self._take_turns()
         _open.add(self)
 
     def close(self) -> None:
         """Close every part, whatever becomes of the others; a second call does nothing."""
         self._closed = True
         self._open_parts.close()
+
+    def _take_turns(self) -> None:
+        self.turns = Turns(self._turn_locks)
+        self.commits: GroupCommits[tuple[Written, ReceivedRow]] = GroupCommits(
+            lambda group: self.journal.wait(written for written, _ in group),
+            lambda group: self.catalog.put_received([row for _, row in group]),
+        )
 
     def _close_catalog(self) -> None:
         self.catalog.close()  # The one there is now: it may have been replaced.
@@ -113,7 +120,7 @@ class Session:
         self.commit_lock = threading.RLock()
         self._generation_lock = threading.Lock()
         self.staging = Staging(self.layout.staging, self.filesystem)
-        self.receiving = Receiving(self.catalog, self._turn_locks)
+        self._take_turns()
         _parents_private.append(self._private)
 
     def _close_generations(self) -> None:
@@ -311,7 +318,6 @@ class Session:
                 if path.exists():
                     self.filesystem.remove(path)
             self.catalog = self._open_catalog()
-            self.receiving = Receiving(self.catalog, self._turn_locks)
 
     def _open_catalog(self) -> Catalog:
         if not self.read_only:

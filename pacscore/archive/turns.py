@@ -1,30 +1,26 @@
-"""What threads that receive objects at the same time share: whose turn it is with a UID, and the rows to be written.
+"""What threads that receive at the same time share: whose turn it is with a UID, and what is made durable together.
 
 T1  Two who store objects of one SOP Instance UID, threads or processes, take turns from the comparison to the catalog
     row, so that neither can miss the other's object.
-T2  Rows are written in groups, like the journal's syncs: whoever finds no writer at work writes all that wait.
+T2  Objects are committed in groups: one thread makes durable what all who wait have written, then writes their rows in
+    one transaction, while the next group's sync already runs.
+T3  A thread that waits is woken once: when its object is committed, or to commit the next group.
+T4  Whatever ends a group, nobody of it is told that their object is there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from pacscore.catalog import Catalog, ReceivedRow
 from pacscore.errors import RetryError
 from pacscore.locks import NumberedLocks
 
-
-@dataclass(slots=True)
-class _Group:
-    """Rows that are written in one transaction, and what became of it."""
-
-    rows: list[ReceivedRow] = field(default_factory=list)
-    done: bool = False
-    failure: Exception | None = None
+Item = TypeVar("Item")
 
 
 def _number_of(uid: str) -> int:
@@ -32,68 +28,134 @@ def _number_of(uid: str) -> int:
     return int.from_bytes(hashlib.blake2b(uid.encode(), digest_size=8).digest(), "big") >> 2
 
 
-class Receiving:
-    """What the threads that receive share: whose turn it is with a UID, and the rows to be written."""
+class Turns:
+    """Whose turn it is with a UID; ``others`` is what other processes hold."""
 
-    def __init__(self, catalog: Catalog, others: NumberedLocks) -> None:
-        self._catalog = catalog
+    def __init__(self, others: NumberedLocks) -> None:
         self._others = others
-        self._turns: dict[int, threading.Lock] = {}
-        self._turn_users: dict[int, int] = {}
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
-        self._group = _Group()
-        self._writing = False
+        self._freed = threading.Condition(threading.Lock())
+        self._busy: set[int] = set()
+        self._waiting = 0
 
     @contextmanager
     def turn(self, uid: str) -> Iterator[None]:
         """Wait until nobody else is storing an object of that UID, in this process or another."""
         number = _number_of(uid)
-        with self._lock:
-            lock = self._turns.setdefault(number, threading.Lock())
-            self._turn_users[number] = self._turn_users.get(number, 0) + 1
+        with self._freed:
+            self._waiting += 1
+            try:
+                while number in self._busy:
+                    self._freed.wait()
+            finally:
+                self._waiting -= 1
+            self._busy.add(number)
         try:
-            with lock, self._others.held(number):
+            with self._others.held(number):
                 yield
         finally:
-            with self._lock:
-                self._turn_users[number] -= 1
-                if not self._turn_users[number]:
-                    del self._turn_users[number], self._turns[number]
+            with self._freed:
+                self._busy.discard(number)
+                if self._waiting:
+                    self._freed.notify_all()
 
-    def put(self, row: ReceivedRow) -> None:
-        """Write a row into the catalog, together with those of other threads that wait; return when it is written.
+
+@dataclass(slots=True, eq=False)
+class _Call(Generic[Item]):
+    """One thread's object. Its lock is held until the thread is to be woken."""
+
+    item: Item
+    sleep: threading.Lock = field(default_factory=threading.Lock)
+    commits: bool = False
+    failure: Exception | None = None
+
+
+class GroupCommits(Generic[Item]):
+    """The objects that the threads of one process have written and want committed (T2).
+
+    Parameters
+    ----------
+    sync
+        Makes what a group has written durable. One group at a time.
+    put
+        Writes the rows of a group whose ``sync`` has returned; that of the next group may run beside it.
+    """
+
+    def __init__(self, sync: Callable[[Sequence[Item]], None], put: Callable[[Sequence[Item]], None]) -> None:
+        self._sync = sync
+        self._put = put
+        self._lock = threading.Lock()
+        self._waiting: list[_Call[Item]] = []
+        self._appointed: _Call[Item] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many objects are written and in no group yet."""
+        with self._lock:
+            return len(self._waiting)
+
+    def commit(self, item: Item) -> None:
+        """Return once an object is durable and has its row.
 
         Raises
         ------
         StorageError
-            The catalog refused the group. The record is in the journal and gets its row when the archive is opened.
+            Its group was refused. A record that is in the journal gets its row when the archive is opened.
+        RetryError
+            The thread that committed its group was interrupted.
         """
-        with self._changed:
-            group = self._group
-            group.rows.append(row)
-            while not group.done:
-                if self._writing:
-                    self._changed.wait()
-                    continue
-                self._write_group()
-            if group.failure is not None:
-                raise group.failure
-
-    def _write_group(self) -> None:
-        group, self._group = self._group, _Group()
-        self._writing = True
-        self._lock.release()
+        call = _Call(item)
+        call.sleep.acquire()
+        with self._lock:
+            self._waiting.append(call)
+            self._appoint()
         try:
-            self._catalog.put_received(group.rows)
-        except BaseException as error:
-            # Whatever ended it, nobody who waits for this group may be told that their row is there.
-            group.failure = (
-                error if isinstance(error, Exception) else RetryError("the catalog's writer was interrupted.")
-            )
+            call.sleep.acquire()
+            if call.commits:
+                self._commit_group()
+        except BaseException:
+            self._leave(call)
             raise
+        if call.failure is not None:
+            raise call.failure
+
+    def _appoint(self) -> None:
+        """Wake the first who waits to commit a group, if nobody is at it. The lock is held."""
+        if self._appointed is None and self._waiting:
+            self._appointed = self._waiting[0]
+            self._appointed.commits = True
+            self._appointed.sleep.release()
+
+    def _commit_group(self) -> None:
+        """Commit all that wait, the caller's own object among them."""
+        with self._lock:
+            group, self._waiting = self._waiting, []
+        own = self._appointed
+        items = [call.item for call in group]
+        try:
+            try:
+                self._sync(items)
+            finally:
+                with self._lock:
+                    self._appointed = None
+                    self._appoint()
+            self._put(items)
+        except BaseException as error:
+            # Whatever ended it, nobody of this group may be told that their object is there.
+            failure = error if isinstance(error, Exception) else RetryError("the receiving thread was interrupted.")
+            for call in group:
+                call.failure = failure
+            if failure is not error:
+                raise
         finally:
-            self._lock.acquire()
-            self._writing = False
-            group.done = True
-            self._changed.notify_all()
+            for call in group:
+                if call is not own:
+                    call.sleep.release()
+
+    def _leave(self, call: _Call[Item]) -> None:
+        """Let the others go on without a thread that was interrupted."""
+        with self._lock:
+            if call in self._waiting:
+                self._waiting.remove(call)
+            if self._appointed is call:
+                self._appointed = None
+                self._appoint()

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 Value: TypeAlias = "str | int | float | list[Value] | dict[str, Value] | None"
 Document: TypeAlias = Mapping[str, Value]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRow:
+class ReceivedRow(NamedTuple):
     """One instance that lies in the journal.
 
     Attributes

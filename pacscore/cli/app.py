@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pacscore.cli import (
+    catalog,
     create,
     demo,
     echo,
@@ -19,6 +20,7 @@ from pacscore.cli import (
     find,
     get,
     ingest,
+    map,
     move,
     process,
     query,
@@ -28,6 +30,7 @@ from pacscore.cli import (
     render,
     reseal,
     seal,
+    select,
     send,
     serve,
     show,
@@ -70,12 +73,14 @@ def _options(
 
 
 _CORE = (demo, create, ingest, seal, find, show, render, process, recon, export, verify, stats, reseal, rebuild, warm)
+_BULK = (select, map)
 _NETWORK = (serve, echo, send, query, move, get, queue, events)
 
-for module in (*_CORE, *_NETWORK):
+for module in (*_CORE, *_BULK, *_NETWORK):
     app.command(module.NAME, help=module.HELP, epilog=module.EPILOG, short_help=module.HELP.split("\n", maxsplit=1)[0])(
         module.run
     )
+app.add_typer(catalog.group)
 
 
 def main() -> None:

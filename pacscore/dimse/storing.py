@@ -32,7 +32,7 @@ from pacscore.errors import InputError, PacscoreError
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
 
-_WHOLE_BYTES = 4 << 20  # What is larger goes on in pieces, so that memory stays bounded.
+_BEGINNING_BYTES_MAX = 4 << 20  # Who says who he is behind that is not asked: memory stays bounded.
 _SPACE_SECONDS = 1.0
 _LENGTH_UNKNOWN = 1 << 40
 
@@ -114,17 +114,17 @@ class Receiver:
         if not self._space_left():
             return Outcome(OUT_OF_RESOURCES, "the disk is nearly full"), 0
         pieces = iter(data)
-        first, is_whole = _first(pieces)
-        if not is_identity(first, syntax, request, is_whole=is_whole):
+        beginning, is_identity = _identity(pieces, syntax, request)
+        if not is_identity:
             return Outcome(STORE_MISMATCH, "UIDs of request and data set differ"), 0
-        counted = _Counted(itertools.chain((first,), pieces))
+        counted = _Counted(itertools.chain(beginning, pieces))
         source = f"{association.calling}@{association.address}"
-        receipt = self._archive.receive(first if is_whole else counted, transfer_syntax=syntax, source=source)
+        receipt = self._archive.receive(counted, transfer_syntax=syntax, source=source)
         if receipt.status is ReceiveStatus.QUARANTINED:
             return Outcome(STORE_CANNOT_UNDERSTAND, comment_of(receipt.reason)), 0
         with self._arrivals_lock:
             self._arrivals[receipt.series_instance_uid] = time.monotonic()
-        return Outcome(SUCCESS), len(first) if is_whole else counted.length
+        return Outcome(SUCCESS), counted.length
 
     def take_quiet(self, seconds: float) -> frozenset[str]:
         """The series that got objects, but none for so long; each is named once until it gets more."""
@@ -157,25 +157,32 @@ class _Counted(Iterator[bytes]):
         return piece
 
 
-def _first(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
-    """The beginning of a data set, and whether it is all of it."""
+def _identity(pieces: Iterator[bytes], syntax: str, request: StoreRequest) -> tuple[list[bytes], bool]:
+    """The beginning of a data set, and whether it is what the request says; of one that cannot be read, True."""
     taken: list[bytes] = []
-    length = 0
-    for piece in pieces:
-        taken.append(piece)
-        length += len(piece)
-        if length >= _WHOLE_BYTES:
-            return b"".join(taken), False
-    return (taken[0] if len(taken) == 1 else b"".join(taken)), True
-
-
-def is_identity(head: bytes, syntax: str, request: StoreRequest, *, is_whole: bool) -> bool:
-    """Whether a data set is what the request says; one that cannot be read is for the archive to judge."""
-    try:
-        found = scan(head, transfer_syntax_uid=syntax, total_length=len(head) if is_whole else _LENGTH_UNKNOWN)
-    except (InputError, NeedMore):
-        return True
-    return found.sop_instance_uid in ("", request.sop_instance_uid) and found.sop_class_uid in (
-        "",
-        request.sop_class_uid,
-    )
+    wanted, length = 1, 0
+    is_whole = False
+    while True:
+        while length < wanted and not is_whole:
+            piece = next(pieces, None)
+            is_whole = piece is None
+            if piece is not None:
+                taken.append(piece)
+                length += len(piece)
+        try:
+            found = scan(
+                taken[0] if len(taken) == 1 else b"".join(taken),
+                transfer_syntax_uid=syntax,
+                total_length=length if is_whole else _LENGTH_UNKNOWN,
+            )
+        except NeedMore as more:
+            if is_whole or more.at_least > _BEGINNING_BYTES_MAX:
+                return taken, True
+            wanted = max(more.at_least, 2 * length)  # At least twice as much each time, as each scan begins anew.
+            continue
+        except InputError:
+            return taken, True
+        return taken, (
+            found.sop_instance_uid in ("", request.sop_instance_uid)
+            and found.sop_class_uid in ("", request.sop_class_uid)
+        )

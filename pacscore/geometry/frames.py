@@ -76,10 +76,11 @@ class FrameReader:
     """
 
     def __init__(self) -> None:
-        self._keys: frozenset[str] = frozenset()
+        self._keys: tuple[str, ...] = ()
         self._take: Callable[[Document], tuple[object, ...]] = _nothing
         self._values: tuple[object, ...] = ()
-        self._types: tuple[type, ...] = ()
+        self._take_numbers: Callable[[Document], tuple[object, ...]] = _nothing
+        self._number_types: tuple[type, ...] = ()
         self._first: FrameHeader | None = None
 
     def read(self, document: Document, instance: int) -> list[FrameHeader]:
@@ -102,11 +103,11 @@ class FrameReader:
         LimitError
             Number of Frames (0028,0008) exceeds 1,000,000.
         """
-        if self._first is not None and document.keys() == self._keys:
-            values = self._take(document)
+        # Documents of one making have their keys in one order, and comparing an order is cheaper than comparing sets.
+        if self._first is not None and tuple(document) == self._keys and self._take(document) == self._values:
             position = vector(document.get("ImagePositionPatient"), 3)
             # 512 and 512.0 are equal, and yet not the same to who reads them.
-            if values == self._values and tuple(map(type, values)) == self._types and position is not None:
+            if position is not None and tuple(map(type, self._take_numbers(document))) == self._number_types:
                 return [_repeated(self._first, document, instance, position)]
         frames = _read_frames(document, instance)
         is_alone = len(frames) == 1 and not _is_grouped(document) and "GridFrameOffsetVector" not in document
@@ -118,10 +119,12 @@ class FrameReader:
         keys = [key for key in document if key in _REPEATED]
         if len(keys) < 2:  # One key alone is taken without a tuple around it.
             return
-        self._keys, self._first = frozenset(document), frame
-        self._take = itemgetter(*keys)
-        self._values = self._take(document)
-        self._types = tuple(map(type, self._values))
+        numbers = [key for key in keys if isinstance(document[key], int | float)]
+        self._keys, self._first = tuple(document), frame
+        self._take, self._values = itemgetter(*keys), tuple(document[key] for key in keys)
+        # Two names of one key where there are fewer: one alone is taken without a tuple around it.
+        self._take_numbers = itemgetter(*numbers, *numbers) if numbers else _nothing
+        self._number_types = tuple(map(type, self._take_numbers(document)))
 
 
 def _nothing(_: Document) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,15 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError
 from pacscore.imaging import arrays
-from pacscore.imaging.arrays import Histogram, Statistics
+from pacscore.imaging.arrays import Histogram, Progress, Statistics, Watch
+from pacscore.imaging.arrays.statistics import binned, check_bins
 from pacscore.imaging.regions import Region
+from pacscore.imaging.slabs import modality_of, slab_boxes
 from pacscore.imaging.sources import Box
 from pacscore.imaging.values import MONOCHROME, Rescale
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
-
-_SLAB_BYTES = 16 << 20
 
 
 class OnGrid(Protocol):
@@ -60,7 +61,14 @@ class Comparison:
     structural_similarity: float
 
 
-def statistics(volume: Volume, *, mask: NDArray[Any] | OnGrid | None = None, roi: Region | None = None) -> Statistics:
+def statistics(
+    volume: Volume,
+    *,
+    mask: NDArray[Any] | OnGrid | None = None,
+    roi: Region | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Statistics:
     """Count, mean, deviation, minimum and maximum of modality values.
 
     Parameters
@@ -69,6 +77,10 @@ def statistics(volume: Volume, *, mask: NDArray[Any] | OnGrid | None = None, roi
         Bool or uint8 of the volume's shape; only where it holds, values count.
     roi : Polygon or Ellipse, optional
         In a plane of the volume's grid; only values of that plane inside it count, and only they are read.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+    cancel : threading.Event, optional
+        Once set, the work ends with ``CancelledError``.
 
     Returns
     -------
@@ -83,12 +95,15 @@ def statistics(volume: Volume, *, mask: NDArray[Any] | OnGrid | None = None, roi
         The region lies in no plane of the grid.
     AmbiguousError
         A region, but further axes: choose with ``at``.
+    CancelledError
+        ``cancel`` was set.
 
     Notes
     -----
-    Exact for words of at most 16 bits that all frames rescale alike. Works in slabs of 16 MiB.
+    Exact for words of at most 16 bits that all frames rescale alike. Works in slabs of whole chunks, about 16 MiB each.
     """
-    found = _merged([_part_statistics(volume, *part) for part in _parts(volume, mask, roi)])
+    parts = Watch(progress, cancel).each("statistics", list(_parts(volume, mask, roi)))
+    found = _merged([_part_statistics(volume, *part) for part in parts])
     return replace(found, unit=volume.rescale.unit, voxel_mm3=voxel_mm3(volume))
 
 
@@ -99,8 +114,10 @@ def histogram(
     limits: tuple[float, float] | None = None,
     mask: NDArray[Any] | OnGrid | None = None,
     roi: Region | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Histogram:
-    """Count modality values in bins of equal width; ``mask`` and ``roi`` as for ``statistics``.
+    """Count modality values in bins of equal width; other arguments as for ``statistics``.
 
     Parameters
     ----------
@@ -111,11 +128,27 @@ def histogram(
 
     Raises
     ------
-    InputError, GeometryError, AmbiguousError
+    InputError, GeometryError, AmbiguousError, CancelledError
         As ``statistics``; no bins, or limits the wrong way round.
+
+    Notes
+    -----
+    Works in slabs as ``statistics`` does, and reads words of at most 16 bits that all frames rescale alike once. Others
+    are read twice where no limits are given: the first time to find them.
     """
-    parts = [_kept_values(volume, *part) for part in _parts(volume, mask, roi)]
-    found = arrays.histogram(np.concatenate(parts) if parts else np.zeros(0), bins=bins, limits=limits)
+    check_bins(bins, limits)
+    watch, parts = Watch(progress, cancel), list(_parts(volume, mask, roi))
+    if _is_counted_by_word(volume):
+        numbers, weights = _counted_words(volume, parts, watch)
+        found = binned(numbers, weights, bins=bins, limits=limits)
+    else:
+        if limits is None:
+            ends = _merged([_part_statistics(volume, *part) for part in watch.each("finding limits", parts)])
+            low, high = (ends.minimum, ends.maximum) if ends.count else (0.0, 1.0)
+            limits = (low, high if high > low else low + 1.0)
+        found = binned(np.zeros(0), None, bins=bins, limits=limits)
+        for part in watch.each("histogram", parts):
+            found.counts[...] += arrays.histogram(_kept_values(volume, *part), bins=bins, limits=limits).counts
     return replace(found, unit=volume.rescale.unit)
 
 
@@ -209,25 +242,36 @@ def _parts(volume: Volume, mask: NDArray[Any] | OnGrid | None, roi: Region | Non
             inside = whole[tuple(slice(None) if axis == plane.axis else around[axis] for axis in range(3))]
             yield around, inside if held is None else inside & (held[around] != 0)
         return
-    lead = len(volume.axes) + 1
-    frame = volume.shape[lead:]
-    chunk = max(1, volume.source.chunk_shape[lead - 1])
-    slab = chunk * max(1, _SLAB_BYTES // max(1, chunk * math.prod(frame) * volume.dtype.itemsize))
-    for outer in np.ndindex(*volume.shape[: lead - 1]):
-        for start in range(0, volume.shape[lead - 1], slab):
-            stop = min(volume.shape[lead - 1], start + slab)
-            box = (*(slice(at, at + 1) for at in outer), slice(start, stop), *(slice(0, side) for side in frame))
-            part = None if held is None else held[box]
-            if part is None or part.any():
-                yield box, part
+    for box in slab_boxes(volume):
+        part = None if held is None else held[box]
+        if part is None or part.any():
+            yield box, part
+
+
+def _is_counted_by_word(volume: Volume) -> bool:
+    """There are so few stored values that they can be counted one by one."""
+    return volume.dtype.itemsize <= 2 and volume.dtype.kind in "iu" and _is_linear(volume.rescale)
+
+
+def _counted_words(
+    volume: Volume, parts: Sequence[_Part], watch: Watch
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The modality values that occur, and how often each does."""
+    words = arrays.stored_values(volume.dtype)
+    counts = np.zeros(words.size, np.int64)
+    for box, mask in watch.each("histogram", parts):
+        stored = volume.read_box(box)
+        counts += arrays.histogram_16(stored, mask=_without_padding(volume, stored, mask))
+    occurs = counts > 0
+    return volume.rescale.apply(words[None, occurs])[0].astype(np.float64), counts[occurs]
 
 
 def _part_statistics(volume: Volume, box: Box, mask: NDArray[Any] | None) -> Statistics:
     stored = volume.read_box(box)
     mask = _without_padding(volume, stored, mask)
     rescale = volume.rescale
-    if stored.dtype.itemsize > 2 or stored.dtype.kind not in "iu" or not _is_linear(rescale):
-        return arrays.statistics(_modality(volume, box, stored), mask=mask)
+    if not _is_counted_by_word(volume):
+        return arrays.statistics(modality_of(volume, box, stored), mask=mask)
     found = arrays.statistics(stored, mask=mask)
     slope, intercept = float(rescale.slopes[0]), float(rescale.intercepts[0])
     low, high = sorted((found.minimum * slope + intercept, found.maximum * slope + intercept))
@@ -245,7 +289,7 @@ def _kept_values(volume: Volume, box: Box, mask: NDArray[Any] | None) -> NDArray
     """Modality values of a part where the mask holds, flat."""
     stored = volume.read_box(box)
     mask = _without_padding(volume, stored, mask)
-    values = _modality(volume, box, stored)
+    values = modality_of(volume, box, stored)
     return values.reshape(-1) if mask is None else values[mask != 0]
 
 
@@ -255,13 +299,6 @@ def _without_padding(volume: Volume, stored: NDArray[Any], mask: NDArray[Any] | 
         return mask
     shown = (stored < padding[0]) | (stored > padding[1])
     return shown if mask is None else shown & (mask != 0)
-
-
-def _modality(volume: Volume, box: Box, stored: NDArray[Any]) -> NDArray[np.float32]:
-    lead = len(volume.axes) + 1
-    places = np.arange(volume.frame_count).reshape(volume.shape[:lead])[box[:lead]].reshape(-1)
-    frames = stored.reshape(len(places), *stored.shape[lead:])
-    return volume.rescale.frames(places).apply(frames).reshape(stored.shape)
 
 
 def _is_linear(rescale: Rescale) -> bool:
@@ -292,7 +329,7 @@ def _interpolated(volume: Volume, places: NDArray[np.float64]) -> NDArray[np.flo
     low = np.minimum(np.floor(wanted).astype(np.int64), np.maximum(last - 1, 0))
     start, stop = low.min(0), np.minimum(low.max(0) + 2, last + 1)
     box = tuple(slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
-    block = _modality(volume, box, volume.read_box(box)).astype(np.float64)
+    block = modality_of(volume, box, volume.read_box(box)).astype(np.float64)
     share = wanted - low
     total = np.zeros(len(wanted))
     for corner in np.ndindex(2, 2, 2):

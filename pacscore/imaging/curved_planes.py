@@ -120,7 +120,8 @@ def curved(
     places[:, 2] = depth * apart @ to_index[:3, :3].T
     lines = Lines(places, columns, depths, combine, interpolation)
     values = sample_values(volume, lines, background_value(volume, background))
-    return image_of_values(volume, values, index_to_lps=None, spacing_mm=(step, step))
+    words = f"{style} section along a curve, {step:.4g} mm, {interpolation}"
+    return image_of_values(volume, values, index_to_lps=None, spacing_mm=(step, step), derivation=words)
 
 
 def straightened_lines(

@@ -8,7 +8,7 @@ E3  The window of the header goes when a step changes what the values mean; padd
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import GeometryError, InputError, UnsupportedError
-from pacscore.imaging.arrays import Watch
+from pacscore.imaging.arrays import Progress, Watch
 from pacscore.imaging.enhancement_steps import SAME_UNIT, STEPS, Enhancement
 from pacscore.imaging.values import Rescale
 
 if TYPE_CHECKING:
     from pacscore.imaging.image import Image
     from pacscore.imaging.volume import Volume
-
-Progress = Callable[[str, int, int], None]
 
 
 def enhance(
@@ -127,10 +125,11 @@ def enhance_image(
     if not image.is_monochrome:
         raise UnsupportedError("Filters work on one sample per pixel, not on RGB.")
     array = chosen.filtered(image.array, image.spacing_mm, Watch(progress, cancel))
+    derived = replace(image, array=array, padding=None, derivation=(*image.derivation, chosen.words()))
     if chosen.UNIT == SAME_UNIT:
-        return replace(image, array=array, padding=None)
+        return derived
     unit = chosen.UNIT.format(image.unit) if image.unit else ""
-    return replace(image, array=array, padding=None, window=None, unit=unit)
+    return replace(derived, window=None, windows=(), unit=unit)
 
 
 def apply_step(volume: Volume, step: Enhancement, watch: Watch) -> Volume:

@@ -233,18 +233,19 @@ class Equalize:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MatchHistogram:
-    """Give the values the distribution of ``reference``, an array of any shape; see ``arrays.match_histogram``."""
+    """Give the values the distribution of ``reference``; ``said`` names it. See ``arrays.match_histogram``."""
 
     UNIT: ClassVar[str] = SAME_UNIT
-    reference: NDArray[Any]
+    reference: NDArray[Any] | arrays.Histogram
+    said: str = "a reference"
 
     def filtered(self, values: Values, spacing_mm: Spacing, watch: Watch) -> Values:
         """As float32."""
         return arrays.match_histogram(values, self.reference) if values.size else values
 
     def words(self) -> str:
-        """Its name."""
-        return "histogram matched to a reference"
+        """What it was matched to."""
+        return f"histogram matched to {self.said}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

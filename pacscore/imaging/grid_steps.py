@@ -23,9 +23,11 @@ class Resample:
     spacing_mm: float | tuple[float, ...]
     interpolation: str = "linear"
 
-    def apply(self, volume: Volume) -> Volume:
+    def apply(self, volume: Volume, watch: Watch) -> Volume:
         """The volume on its new grid."""
-        return regridding.resample(volume, self.spacing_mm, interpolation=self.interpolation)
+        return regridding.resample(
+            volume, self.spacing_mm, interpolation=self.interpolation, progress=watch.progress, cancel=watch.cancel
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,11 @@ class Rectify:
 
     interpolation: str = "linear"
 
-    def apply(self, volume: Volume) -> Volume:
+    def apply(self, volume: Volume, watch: Watch) -> Volume:
         """The volume without tilt."""
-        return regridding.rectified(volume, interpolation=self.interpolation)
+        return regridding.rectified(
+            volume, interpolation=self.interpolation, progress=watch.progress, cancel=watch.cancel
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,12 @@ class ApplyWindow:
         if (self.center is None) != (self.width is None) or (self.preset is not None and self.center is not None):
             raise InputError("A window is a preset, or center and width together, or none for the header's own.")
 
-    def apply(self, volume: Volume) -> Volume:
+    def apply(self, volume: Volume, watch: Watch) -> Volume:
         """The volume of display values."""
+        chosen: Window | str | None = self.preset
         if self.center is not None and self.width is not None:
-            return windowing.window(volume, Window(self.center, self.width), bits=self.bits)
-        return windowing.window(volume, self.preset, bits=self.bits)
+            chosen = Window(self.center, self.width)
+        return windowing.window(volume, chosen, bits=self.bits, progress=watch.progress, cancel=watch.cancel)
 
 
 STEPS: Mapping[str, type[Resample] | type[Rectify] | type[ApplyWindow]] = MappingProxyType(
@@ -74,4 +79,4 @@ STEPS: Mapping[str, type[Resample] | type[Rectify] | type[ApplyWindow]] = Mappin
 def apply_step(volume: Volume, step: Resample | Rectify | ApplyWindow, watch: Watch) -> Volume:
     """What the step makes of the volume."""
     watch.check()
-    return step.apply(volume)
+    return step.apply(volume, watch)

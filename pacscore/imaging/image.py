@@ -52,6 +52,12 @@ class Image:
         All windows and VOI LUTs of the header, to choose from.
     inverse : bool
         Low values are bright though the photometric interpretation does not say so.
+    frame_of_reference_uid : str
+        Frame of Reference UID (0020,0052) of the positions, empty where none is stated.
+    sop_instance_uids : tuple of str
+        The instances it was made from.
+    derivation : tuple of str
+        What was done to the pixels since they were stored, oldest first.
 
     Raises
     ------
@@ -74,6 +80,9 @@ class Image:
     windows: tuple[Window, ...] = ()
     voi_tables: tuple[VoiTable, ...] = ()
     inverse: bool = False
+    frame_of_reference_uid: str = ""
+    sop_instance_uids: tuple[str, ...] = ()
+    derivation: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         is_grey = self.photometric in MONOCHROME and self.array.ndim == 2

@@ -57,7 +57,8 @@ def magnify(
         arrays.regrid(source, (one, down, across), out=out[None])
 
     mapping = np.array([[steps[0], 0, starts[0]], [0, steps[1], starts[1]]])
-    return _moved(image, mapping, (counts[0], counts[1]), layer)
+    words = f"magnified {factors[0]:.4g} x {factors[1]:.4g}, {interpolation}"
+    return _moved(image, mapping, (counts[0], counts[1]), layer, words)
 
 
 def rotate(
@@ -90,7 +91,8 @@ def rotate(
     counts = np.array(image.shape[:2])
     if whole:
         counts = np.ceil(np.abs(turn) @ (counts * size) / size - 1e-6).astype(int)
-    return _along_lines(image, mapping, (int(counts[0]), int(counts[1])), interpolation, background)
+    words = f"rotated by {angle_deg:g} degrees, {interpolation}"
+    return _along_lines(image, mapping, (int(counts[0]), int(counts[1])), interpolation, background, derivation=words)
 
 
 def pan(
@@ -113,18 +115,21 @@ def pan(
     if not (math.isfinite(rows) and math.isfinite(columns)):
         raise InputError("A picture is moved by finite numbers of rows and columns.")
     shape = (image.shape[0], image.shape[1])
-    return _along_lines(image, np.eye(2), shape, interpolation, background, shift=np.array([-rows, -columns]))
+    words = f"moved by {rows:g} rows and {columns:g} columns, {interpolation}"
+    shift = np.array([-rows, -columns])
+    return _along_lines(image, np.eye(2), shape, interpolation, background, derivation=words, shift=shift)
 
 
 def flip(image: Image, *, rows: bool = False, columns: bool = False) -> Image:
     """The picture mirrored: ``rows`` puts the last row first, ``columns`` the last column."""
     mapping = np.array([[1.0, 0, 0], [0, 1.0, 0]])
-    array = image.array
+    array, derivation = image.array, image.derivation
     for axis, wanted in enumerate((rows, columns)):
         if wanted:
+            derivation = (*derivation, f"{('rows', 'columns')[axis]} mirrored")
             mapping[axis, axis], mapping[axis, 2] = -1.0, image.shape[axis] - 1.0
             array = np.flip(array, axis)
-    return replace(image, array=np.ascontiguousarray(array), index_to_lps=_place(image, mapping))
+    return replace(image, array=np.ascontiguousarray(array), index_to_lps=_place(image, mapping), derivation=derivation)
 
 
 def _along_lines(
@@ -134,6 +139,7 @@ def _along_lines(
     interpolation: str,
     background: float | None,
     *,
+    derivation: str,
     shift: NDArray[np.float64] | None = None,
 ) -> Image:
     """Sample at ``mapping @ pixel`` about both middles, moved by ``shift``."""
@@ -156,10 +162,10 @@ def _along_lines(
             source, lines, shape[1], interpolation=interpolation, scale=arrays.Scale(background=outside), out=out
         )
 
-    return _moved(image, whole, shape, layer)
+    return _moved(image, whole, shape, layer, derivation)
 
 
-def _moved(image: Image, mapping: NDArray[np.float64], shape: tuple[int, int], layer: Any) -> Image:
+def _moved(image: Image, mapping: NDArray[np.float64], shape: tuple[int, int], layer: Any, derivation: str) -> Image:
     """The image whose layers ``layer`` samples, each pixel from ``mapping @ (row, column, 1)`` of this one."""
     layers = image.array[None] if image.is_monochrome else np.moveaxis(image.array, -1, 0)
     values = np.empty((len(layers), *shape), np.float32)
@@ -180,7 +186,7 @@ def _moved(image: Image, mapping: NDArray[np.float64], shape: tuple[int, int], l
         aspect = float(lengths[0] / lengths[1])
     return replace(
         image, array=np.ascontiguousarray(array), index_to_lps=_place(image, mapping), spacing_mm=spacing,
-        pixel_aspect=aspect,
+        pixel_aspect=aspect, derivation=(*image.derivation, derivation),
     )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ from typing import TYPE_CHECKING, Any
 
 from pacscore.errors import InputError
 from pacscore.imaging import enhancement, enhancement_steps, grid_steps
-from pacscore.imaging.arrays import Watch
+from pacscore.imaging.arrays import Progress, Watch
+from pacscore.imaging.matching import MatchHistogramTo, OpenSeries
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
@@ -51,6 +52,7 @@ STEPS: Mapping[str, StepKind] = MappingProxyType(
     {
         **{name: StepKind(values, enhancement.apply_step) for name, values in enhancement_steps.STEPS.items()},
         **{name: StepKind(values, grid_steps.apply_step) for name, values in grid_steps.STEPS.items()},
+        "match_histogram": StepKind(MatchHistogramTo, enhancement.apply_step),
     }
 )
 """All steps by name."""
@@ -194,8 +196,9 @@ class Pipeline:
         self,
         volume: Volume,
         *,
-        progress: Callable[[str, int, int], None] | None = None,
+        progress: Progress | None = None,
         cancel: threading.Event | None = None,
+        open_series: OpenSeries | None = None,
     ) -> Volume:
         """Run the steps over a volume.
 
@@ -207,6 +210,8 @@ class Pipeline:
             Called as ``progress(phase, done, total)``; each phase begins with the number and name of its step.
         cancel : threading.Event, optional
             Once set, the work ends with ``CancelledError``.
+        open_series : callable, optional
+            Gives the volume of a Series Instance UID, for steps that name another series.
 
         Returns
         -------
@@ -225,13 +230,16 @@ class Pipeline:
             watch = Watch(None if progress is None else _phased(progress, named), cancel)
             watch.check()
             try:
-                volume = STEPS[step.name].apply(volume, step.parameters, watch)
+                parameters = step.parameters
+                if isinstance(parameters, MatchHistogramTo):
+                    parameters = parameters.resolved(open_series)
+                volume = STEPS[step.name].apply(volume, parameters, watch)
             except InputError as error:
                 raise type(error)(f"Step {named}: {error.message}", **error.fields) from error
         return volume
 
 
-def _phased(progress: Callable[[str, int, int], None], named: str) -> Callable[[str, int, int], None]:
+def _phased(progress: Progress, named: str) -> Progress:
     return lambda phase, done, total: progress(f"{named}: {phase}", done, total)
 
 

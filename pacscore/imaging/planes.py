@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def frame_image(volume: Volume, frame_index: int) -> Image:
     box = (*(slice(index, index + 1) for index in lead), *everything(volume.shape[len(lead) :]))
     words = volume.read_box(box).reshape(1, *volume.shape[len(lead) :])
     spacing = volume.spacing_mm
-    return _image(
+    image = _image(
         volume,
         words,
         slice(place, place + 1),
@@ -36,6 +37,7 @@ def frame_image(volume: Volume, frame_index: int) -> Image:
         window=volume.presentation.frame_window(place),
         place=place,
     )
+    return derived_image(image, volume, sop_instance_uids=volume.sop_instance_uids[place : place + 1])
 
 
 def plane_image(volume: Volume, plane: str, index: int) -> Image:
@@ -52,13 +54,26 @@ def plane_image(volume: Volume, plane: str, index: int) -> Image:
     box[axis] = slice(index, index + 1)
     down, right = (kept for kept in range(3) if kept != axis)
     steps = np.linalg.norm(affine[:3, :3], axis=0)
-    return _image(
+    image = _image(
         volume,
         np.squeeze(volume.read_box(tuple(box)), axis),
         slice(0, volume.frame_count),
         affine=plane_affine(affine, axis=axis, index=index),
         spacing_mm=(float(steps[down]), float(steps[right])),
         window=volume.presentation.shared_window(volume.frame_count),
+    )
+    return derived_image(image, volume, f"{plane} plane {index}")
+
+
+def derived_image(
+    image: Image, volume: Volume, *derivation: str, sop_instance_uids: tuple[str, ...] | None = None
+) -> Image:
+    """The image with where it comes from: place, instances (by default all of the volume's), what was done."""
+    return replace(
+        image,
+        frame_of_reference_uid=volume.geometry.frame_of_reference_uid,
+        sop_instance_uids=volume.sop_instance_uids if sop_instance_uids is None else sop_instance_uids,
+        derivation=(*volume.derivation, *derivation),
     )
 
 

@@ -14,7 +14,7 @@ from pacscore.errors import InputError
 from pacscore.geometry import anatomical_axis
 from pacscore.imaging import arrays
 from pacscore.imaging.image import Image
-from pacscore.imaging.planes import plane_affine
+from pacscore.imaging.planes import derived_image, plane_affine
 from pacscore.imaging.sampled import background_value
 from pacscore.imaging.scene import Scene, has_one_slope, projection_window, refuse_unfit
 from pacscore.imaging.views import Frame, Framing, choose_view, frame_views
@@ -135,7 +135,7 @@ def project_along_axis(
     if spacing is not None and not all(spacing):
         spacing = None
     presentation = volume.presentation
-    return Image(
+    image = Image(
         values,
         index_to_lps=affine,
         spacing_mm=spacing,
@@ -145,6 +145,7 @@ def project_along_axis(
         unit=volume.rescale.unit,
         window=projection_window(values),
     )
+    return derived_image(image, volume, f"projection along axis {axis}, {kind} of {len(span)}")
 
 
 def _span(
@@ -231,7 +232,8 @@ def scene_of_slab(volume: Volume, frame: Frame) -> Scene:
     rays = arrays.RayVolume.of(words, slope=slope, intercept=intercept, limits=False)
     shown = volume.presentation
     background = background_value(volume, None)
-    return Scene(rays, volume.index_to_lps, shown.modality, volume.rescale.unit, None, shown.photometric, background)
+    scene = Scene(rays, volume.index_to_lps, shown.modality, volume.rescale.unit, None, shown.photometric, background)
+    return scene.from_volume(volume)
 
 
 def _chunks_met(volume: Volume, frame: Frame) -> list[Box]:

@@ -78,11 +78,15 @@ def mask_all(volume: Volume, words: NDArray[Any]) -> None:
 
 def mask_box(volume: Volume, words: NDArray[Any], box: Box) -> None:
     """Turn the words of a box into stored values, in place."""
-    if not volume.stored.masks(volume.dtype):
+    mask_part(volume.stored, volume.shape[: len(volume.axes) + 1], words, box)
+
+
+def mask_part(stored: StoredFormat, grid: Sequence[int], words: NDArray[Any], box: Box) -> None:
+    """Turn the words of a box of frames that lie on a ``grid`` of ``(axes…, slices)`` into stored values, in place."""
+    if not stored.masks(words.dtype):
         return
-    lead = len(volume.axes) + 1
-    places = np.arange(volume.frame_count).reshape(volume.shape[:lead])[box[:lead]].reshape(-1)
-    _mask_frames(volume.stored, words.reshape(len(places), -1), places.tolist())
+    places = np.arange(math.prod(grid)).reshape(grid)[box[: len(grid)]].reshape(-1)
+    _mask_frames(stored, words.reshape(len(places), -1), places.tolist())
 
 
 def _mask_frames(stored: StoredFormat, frames: NDArray[Any], places: Sequence[int]) -> None:

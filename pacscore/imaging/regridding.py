@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import InputError
 from pacscore.imaging import arrays
+from pacscore.imaging.arrays import Progress, Watch
 from pacscore.imaging.resampling import derived, grid_geometry, sample_grid
 from pacscore.imaging.sampled import (
     array_in_memory,
@@ -41,6 +43,8 @@ def resample(
     interpolation: str = "linear",
     background: float | None = None,
     smooth: bool = True,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Volume:
     """The same body on another grid: give a spacing, or a volume whose grid to take, or an affine with a shape.
 
@@ -59,6 +63,10 @@ def resample(
         Modality value outside the volume; by default -1024 for HU, else 0.
     smooth : bool
         Where the new grid is coarser, average what falls between its points, so that fine detail does not alias.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)`` from the working threads.
+    cancel : threading.Event, optional
+        Once set, the work ends with ``CancelledError``.
 
     Returns
     -------
@@ -74,14 +82,17 @@ def resample(
         It has extra axes, or colours.
     InputError
         Not exactly one grid was given, or a number or name is none that can be used.
+    CancelledError
+        ``cancel`` was set.
 
     Notes
     -----
     Along the volume's own axes each axis is resampled by itself; any other grid is sampled point by point. A stored
-    volume is read in slabs.
+    volume is read in slabs, but for a B-spline along its axes, whose coefficients are those of the whole.
     """
     refuse_unsampled(volume)
     arrays.check_interpolation(interpolation)
+    watch = Watch(progress, cancel)
     affine, lengths = _grid(volume, spacing_mm, like, index_to_lps, shape)
     grid_geometry(affine, "")
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
@@ -94,10 +105,14 @@ def resample(
             arrays.axis_taps(length, start=start, step=step, count=count, interpolation=interpolation, smooth=smooth)
             for length, start, step, count in zip(volume.shape, mapping[:3, 3], steps, lengths, strict=True)
         )
-        return _along_axes(volume, axes, affine, background=background, words=words, spline=interpolation == "bspline")
+        spline = interpolation == "bspline"
+        return _along_axes(volume, axes, affine, background=background, words=words, spline=spline, watch=watch)
     finer = np.abs(mapping[:3, :3]).max(axis=1)
-    source = _smoothed(volume, finer) if smooth and interpolation != "nearest" and (finer > _SHRINKS).any() else volume
-    sampled = sample_grid(source, affine, lengths, interpolation=interpolation, background=background, derivation=words)
+    shrinks = smooth and interpolation != "nearest" and bool((finer > _SHRINKS).any())
+    source = _smoothed(volume, finer, watch) if shrinks else volume
+    sampled = sample_grid(
+        source, affine, lengths, interpolation=interpolation, background=background, derivation=words, watch=watch
+    )
     return (
         sampled
         if source is volume
@@ -107,12 +122,19 @@ def resample(
     )
 
 
-def rectified(volume: Volume, *, interpolation: str = "linear", background: float | None = None) -> Volume:
+def rectified(
+    volume: Volume,
+    *,
+    interpolation: str = "linear",
+    background: float | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Volume:
     """The volume without gantry tilt: its slices moved within their planes until they lie one behind the other.
 
     Parameters
     ----------
-    interpolation, background
+    interpolation, background, progress, cancel
         As in ``resample``.
 
     Returns
@@ -148,11 +170,18 @@ def rectified(volume: Volume, *, interpolation: str = "linear", background: floa
     angle = math.degrees(math.atan2(float(np.linalg.norm(affine[:3, 0] - along)), float(np.linalg.norm(along))))
     return sample_grid(
         volume, straight, shape, interpolation=interpolation, background=background,
-        derivation=f"gantry tilt of {angle:.3g} degrees removed, {interpolation}",
+        derivation=f"gantry tilt of {angle:.3g} degrees removed, {interpolation}", watch=Watch(progress, cancel),
     )  # fmt: skip
 
 
-def pyramid(volume: Volume, levels: int | None = None, *, interpolation: str = "linear") -> tuple[Volume, ...]:
+def pyramid(
+    volume: Volume,
+    levels: int | None = None,
+    *,
+    interpolation: str = "linear",
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> tuple[Volume, ...]:
     """Coarser and coarser copies for looking at, the volume itself first.
 
     Parameters
@@ -161,6 +190,8 @@ def pyramid(volume: Volume, levels: int | None = None, *, interpolation: str = "
         How many beside the volume; by default until the longest axis has at most 64 voxels.
     interpolation : str
         As in ``resample``; each level is averaged from the one before.
+    progress, cancel
+        As in ``resample``; progress begins anew with each level.
 
     Returns
     -------
@@ -189,7 +220,14 @@ def pyramid(volume: Volume, levels: int | None = None, *, interpolation: str = "
         affine[:3, 3] += affine[:3, :3] @ ((steps - 1) / 2)
         affine[:3, :3] *= steps
         result.append(
-            resample(last, index_to_lps=affine, shape=(shape[0], shape[1], shape[2]), interpolation=interpolation)
+            resample(
+                last,
+                index_to_lps=affine,
+                shape=(shape[0], shape[1], shape[2]),
+                interpolation=interpolation,
+                progress=progress,
+                cancel=cancel,
+            )
         )
     return tuple(result)
 
@@ -236,7 +274,7 @@ def _respaced(volume: Volume, spacing_mm: float | Sequence[float]) -> tuple[NDAr
     return affine, lengths
 
 
-def _smoothed(volume: Volume, finer: NDArray[np.float64]) -> Volume:
+def _smoothed(volume: Volume, finer: NDArray[np.float64], watch: Watch) -> Volume:
     """The volume averaged to about the resolution of a coarser grid that is not along its axes."""
     axes, starts, steps = [], [], []
     for length, factor in zip(volume.shape, finer.tolist(), strict=True):
@@ -248,7 +286,7 @@ def _smoothed(volume: Volume, finer: NDArray[np.float64]) -> Volume:
     affine = volume.index_to_lps
     affine[:3, 3] += affine[:3, :3] @ starts
     affine[:3, :3] *= steps
-    return _along_axes(volume, tuple(axes), affine, background=None, words="averaged", spline=False)
+    return _along_axes(volume, tuple(axes), affine, background=None, words="averaged", spline=False, watch=watch)
 
 
 def _along_axes(
@@ -259,6 +297,7 @@ def _along_axes(
     background: float | None,
     words: str,
     spline: bool,
+    watch: Watch,
 ) -> Volume:
     keep = keeps_words(volume)
     outside = background_value(volume, background)
@@ -275,16 +314,18 @@ def _along_axes(
     whole = array_in_memory(volume)
     if spline or whole is not None:
         source = read_slices(volume, 0, volume.shape[0]) if whole is None else whole
-        arrays.regrid(
-            arrays.spline_coefficients(source) if spline else source, (slices, rows, columns), scale=scale, out=out
-        )
+        sampled = arrays.spline_coefficients(source, watch=watch) if spline else source
+        arrays.regrid(sampled, (slices, rows, columns), scale=scale, out=out, watch=watch)
         return derived(volume, out, affine, words, keep=keep)
     for begin, end in _runs(volume, slices):
         used = slices.firsts[begin:end]
         low, high = int(used.min()), int(used.max()) + slices.weights.shape[1]
         inside = (max(0, slices.inside[0] - begin), max(0, min(end, slices.inside[1]) - begin))
         part = arrays.AxisTaps((used - low).astype(np.int32), slices.weights[begin:end], inside)
-        arrays.regrid(read_slices(volume, low, high), (part, rows, columns), scale=scale, out=out[begin:end])
+        watch.check()
+        held = read_slices(volume, low, high)
+        told = watch.part(begin, shape[0])
+        arrays.regrid(held, (part, rows, columns), scale=scale, out=out[begin:end], watch=told)
     return derived(volume, out, affine, words, keep=keep)
 
 

@@ -7,6 +7,7 @@ Directions are unit vectors of the patient coordinate system (LPS); a plane's ar
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import GeometryError, InputError
 from pacscore.geometry import StackGeometry, Verdict
+from pacscore.imaging.arrays import UNWATCHED, Progress, Watch
 from pacscore.imaging.image import Image
+from pacscore.imaging.planes import derived_image
 from pacscore.imaging.sampled import (
     Lines,
     background_value,
@@ -105,7 +108,8 @@ def reslice(
     refuse_unsampled(volume)
     plane = plane_through(volume, center_lps, (row_direction, column_direction), spacing_mm=spacing_mm, shape=shape)
     lines = grid_lines(volume, plane.index_to_lps, (1, *plane.shape), interpolation)
-    return plane_of_values(volume, plane, lines, background)
+    words = f"oblique plane, {_spacing_words(plane)}, {interpolation}"
+    return plane_of_values(volume, plane, lines, background, words)
 
 
 def slab(
@@ -150,7 +154,8 @@ def slab(
     places[:, 2] = normal * step
     places[:, 0] -= normal * step * (depths - 1) / 2
     thick = replace(lines, places=places, depths=depths, combine=combine)
-    return plane_of_values(volume, plane, thick, background)
+    words = f"slab of {thickness_mm:g} mm, {combine}, {_spacing_words(plane)}, {interpolation}"
+    return plane_of_values(volume, plane, thick, background, words)
 
 
 def reslice_stack(
@@ -165,6 +170,8 @@ def reslice_stack(
     shape: tuple[int, int] | None = None,
     interpolation: str = "linear",
     background: float | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Volume:
     """Parallel planes in any direction, as a volume of their own.
 
@@ -172,6 +179,8 @@ def reslice_stack(
     ----------
     slice_count, slice_spacing_mm : int, float
         How many planes, and how far apart, along row direction × column direction; the middle is ``center_lps``.
+    progress, cancel
+        As in ``resample``.
     center_lps, row_direction, column_direction, spacing_mm, shape, interpolation, background
         As in ``reslice``.
 
@@ -201,6 +210,7 @@ def reslice_stack(
         interpolation=interpolation,
         background=background,
         derivation=words,
+        watch=Watch(progress, cancel),
     )
 
 
@@ -238,12 +248,12 @@ def plane_through(
     return Plane(result, (rows, columns), spacing)
 
 
-def plane_of_values(volume: Volume, plane: Plane, lines: Lines, background: float | None) -> Image:
+def plane_of_values(volume: Volume, plane: Plane, lines: Lines, background: float | None, derivation: str) -> Image:
     """The image of a plane, sampled along ``lines``."""
     values = sample_values(volume, lines, background_value(volume, background))
     affine = plane.index_to_lps.copy()
     affine[:3, 0] = 0.0  # A plane alone has no next one.
-    return image_of_values(volume, values, index_to_lps=affine, spacing_mm=plane.spacing_mm)
+    return image_of_values(volume, values, index_to_lps=affine, spacing_mm=plane.spacing_mm, derivation=derivation)
 
 
 def image_of_values(
@@ -252,10 +262,11 @@ def image_of_values(
     *,
     index_to_lps: NDArray[np.float64] | None,
     spacing_mm: tuple[float, float],
+    derivation: str,
 ) -> Image:
     """Modality values sampled from a volume, shown as it is."""
     presentation = volume.presentation
-    return Image(
+    image = Image(
         values,
         index_to_lps=index_to_lps,
         spacing_mm=spacing_mm,
@@ -264,6 +275,7 @@ def image_of_values(
         unit=volume.rescale.unit,
         window=presentation.shared_window(volume.frame_count),
     )
+    return derived_image(image, volume, derivation)
 
 
 def sample_grid(
@@ -274,6 +286,7 @@ def sample_grid(
     interpolation: str,
     background: float | None,
     derivation: str,
+    watch: Watch = UNWATCHED,
 ) -> Volume:
     """A volume sampled on any grid, line by line."""
     lines = grid_lines(volume, index_to_lps, shape, interpolation)
@@ -281,9 +294,10 @@ def sample_grid(
     flat = (shape[0] * shape[1], shape[2])
     if keeps_words(volume):
         words = np.empty(flat, volume.dtype)
-        sample_words(volume, lines, outside, words)
+        sample_words(volume, lines, outside, words, watch=watch)
         return derived(volume, words.reshape(shape), index_to_lps, derivation, keep=True)
-    return derived(volume, sample_values(volume, lines, outside).reshape(shape), index_to_lps, derivation, keep=False)
+    values = sample_values(volume, lines, outside, watch=watch)
+    return derived(volume, values.reshape(shape), index_to_lps, derivation, keep=False)
 
 
 def derived(
@@ -363,6 +377,10 @@ def depth_samples(volume: Volume, thickness_mm: float, step_mm: float | None) ->
 def finest_mm(volume: Volume) -> float:
     """The smallest distance between neighbouring voxels."""
     return float(np.linalg.norm(volume.index_to_lps[:3, :3], axis=0).min())
+
+
+def _spacing_words(plane: Plane) -> str:
+    return f"{plane.spacing_mm[0]:.4g} x {plane.spacing_mm[1]:.4g} mm"
 
 
 def _unit(vector: NDArray[np.float64], what: str) -> NDArray[np.float64]:

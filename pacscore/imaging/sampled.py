@@ -1,11 +1,12 @@
 """Sampling a volume wherever it lies: only the chunks that the samples meet are read.
 
 P1  Of a stored volume each chunk that holds a voxel which a sample uses is read, and no other; of it only the box that
-    the samples need.
+    the samples need. A B-spline depends on all voxels, on those more than 14 away by less than 1e-6 of their range: the
+    chunks within that distance are read, and what lies beyond counts as 0.
 P2  Beside the result, memory holds a box of at most ``_BOX_BYTES``: a plane that spans more is done in parts, and a
-    chunk on the seam of two parts is read for both. A B-spline depends on all voxels, on those more than 12 away by
-    less than 1e-6: the whole box with that margin is read.
-P3  Values are equal, bit for bit, whether the volume is stored or an array in memory.
+    chunk on the seam of two parts is read for both.
+P3  Values are equal, bit for bit, whether the volume is stored or an array in memory; of a B-spline within 1e-6 of the
+    range of values.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ from numpy.typing import NDArray
 
 from pacscore.errors import GeometryError, UnsupportedError
 from pacscore.imaging import arrays
+from pacscore.imaging.arrays import UNWATCHED, Watch
 from pacscore.imaging.arrays.sampling import sampled_dtype
 from pacscore.imaging.sources import ArrayInMemory
 from pacscore.kernels import met_chunks
-from pacscore.kernels.sample_lines import BLOCK
+from pacscore.kernels.line_spans import BLOCK
 from pacscore.parallel import run_tiles
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
 
 _BOX_BYTES = 256 << 20
-_SPLINE_MARGIN = 12
-_REACH = {"nearest": 0, "linear": 0, "cubic": 1}
+_SPLINE_MARGIN = 14
+_SPLINE_LINES = 128
+"""How many lines of a block of columns are filtered at once: the box around them, with its margin, is small."""
+_REACH = {"nearest": 0, "linear": 0, "cubic": 1, "bspline": _SPLINE_MARGIN}
 _HU_BACKGROUND = -1024.0
 
 
@@ -99,52 +103,88 @@ def _is_shared(volume: Volume) -> bool:
     return rescale.slopes.size == 1 and not rescale.tables and not rescale.missing and bool(rescale.slopes[0])
 
 
-def sample_values(
-    volume: Volume, lines: Lines, background: float, out: NDArray[np.float32] | None = None
-) -> NDArray[np.float32]:
+def sample_values(volume: Volume, lines: Lines, background: float, *, watch: Watch = UNWATCHED) -> NDArray[np.float32]:
     """Modality values along lines, ``(lines, columns)`` float32; the background is one too."""
     if _is_shared(volume):
         scale = arrays.Scale(float(volume.rescale.slopes[0]), float(volume.rescale.intercepts[0]), background)
     else:
         scale = arrays.Scale(background=background)
-    target = np.empty((len(lines.places), lines.columns), np.float32) if out is None else out
-    _sample_into(volume, lines, scale, target)
+    target = np.empty((len(lines.places), lines.columns), np.float32)
+    _sample_into(volume, lines, scale, target, watch)
     return target
 
 
-def sample_words(volume: Volume, lines: Lines, background: float, out: NDArray[Any]) -> None:
+def sample_words(
+    volume: Volume, lines: Lines, background: float, out: NDArray[Any], *, watch: Watch = UNWATCHED
+) -> None:
     """Stored values along lines, rounded, into ``out`` of the volume's dtype; the background is a modality value."""
-    _sample_into(volume, lines, arrays.Scale(background=stored_value(volume, background)), out)
+    _sample_into(volume, lines, arrays.Scale(background=stored_value(volume, background)), out, watch)
 
 
-def _sample_into(volume: Volume, lines: Lines, scale: arrays.Scale, out: NDArray[Any]) -> None:
-    extent = (volume.shape[0], volume.shape[1], volume.shape[2])
+def _sample_into(volume: Volume, lines: Lines, scale: arrays.Scale, out: NDArray[Any], watch: Watch) -> None:
     options: dict[str, Any] = {
         "depths": lines.depths, "combine": lines.combine, "interpolation": lines.interpolation, "scale": scale,
     }  # fmt: skip
-    if lines.interpolation == "bspline":
-        corner, part = _spline_part(volume, lines)
-        arrays.sample_lines(part, lines.places, lines.columns, corner=corner, extent=extent, out=out, **options)
-        return
     whole = array_in_memory(volume)
-    if whole is not None:
-        arrays.sample_lines(whole, lines.places, lines.columns, out=out, **options)
+    is_spline = lines.interpolation == "bspline"
+    if whole is not None and not is_spline:
+        arrays.sample_lines(whole, lines.places, lines.columns, out=out, watch=watch, **options)
         return
+    extent = (volume.shape[0], volume.shape[1], volume.shape[2])
+    done = 0
 
-    def fill(part: tuple[int, int, int, int]) -> None:
-        met = note_met_boxes(volume.shape, volume.source.chunk_shape, lines, part)
-        low, high = _bounds(met)
-        if math.prod(high - low) * 4 > _BOX_BYTES and (smaller := _halves(part)):
-            for half in smaller:
-                fill(half)
-            return
-        held = _read_boxes(volume, met, low, high)
+    def sample(held: NDArray[Any], low: NDArray[Any], part: tuple[int, int, int, int]) -> None:
+        nonlocal done
+        width = part[3] - part[2]
+        told = watch.part(done, len(lines.places) * lines.columns, each=width)
         corner = (int(low[0]), int(low[1]), int(low[2]))
         arrays.sample_lines(
-            held, lines.places, lines.columns, corner=corner, extent=extent, part=part, out=out, **options
+            held, lines.places, lines.columns, corner=corner, extent=extent, part=part, out=out, watch=told, **options
         )
+        done += (part[1] - part[0]) * width
+
+    def fill(part: tuple[int, int, int, int]) -> None:
+        watch.check()
+        if whole is not None:
+            held, low = whole, np.zeros(3, np.int32)
+        else:
+            met = note_met_boxes(volume.shape, volume.source.chunk_shape, lines, part)
+            low, high = _bounds(met)
+            if math.prod(high - low) * 4 > _BOX_BYTES and (smaller := _halves(part)):
+                for half in smaller:
+                    fill(half)
+                return
+            held = _read_boxes(volume, met, low, high)
+        if not is_spline:
+            sample(held, low, part)
+            return
+        for tile in _spline_tiles(part):
+            inside = _spline_box(lines, tile, low, held.shape)
+            sample(arrays.spline_coefficients(held[inside]), low + [each.start for each in inside], tile)
 
     fill((0, len(lines.places), 0, lines.columns))
+
+
+def _spline_tiles(part: tuple[int, int, int, int]) -> list[tuple[int, int, int, int]]:
+    """A part in tiles of lines and of blocks of columns."""
+    first, last, left, right = part
+    return [
+        (line, min(last, line + _SPLINE_LINES), column, min(right, column + BLOCK))
+        for line in range(first, last, _SPLINE_LINES)
+        for column in range(left, right, BLOCK)
+    ]
+
+
+def _spline_box(
+    lines: Lines, tile: tuple[int, int, int, int], low: NDArray[Any], shape: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """What the samples of a tile depend on, in an array of that shape that begins at ``low``; one voxel at least."""
+    places, columns = lines.places[tile[0] : tile[1]], np.array([tile[2], tile[3] - 1])
+    corners = places[:, 0, None, None] + columns[:, None, None] * places[:, 1, None, None]
+    corners = corners + np.array([0, lines.depths - 1])[:, None] * places[:, 2, None, None] - low
+    first = np.clip(np.floor(corners.min(axis=(0, 1, 2))) - _SPLINE_MARGIN, 0, np.array(shape) - 1).astype(int)
+    last = np.clip(np.ceil(corners.max(axis=(0, 1, 2))) + _SPLINE_MARGIN + 1, first + 1, shape).astype(int)
+    return tuple(slice(int(begin), int(end)) for begin, end in zip(first, last, strict=True))
 
 
 def array_in_memory(volume: Volume) -> NDArray[Any] | None:
@@ -195,11 +235,10 @@ def _halves(part: tuple[int, int, int, int]) -> tuple[tuple[int, int, int, int],
 def _read_boxes(
     volume: Volume, boxes: NDArray[np.int32], low: NDArray[np.int32], high: NDArray[np.int32]
 ) -> NDArray[Any]:
-    """What is met, each box at its place in an array that goes from ``low`` to ``high``; the rest is not set."""
+    """What is met, each box at its place in an array that goes from ``low`` to ``high``; the rest is 0."""
     shared = _is_shared(volume)
-    held = np.empty(tuple(high - low), sampled_dtype(volume.dtype) if shared else np.dtype(np.float32))
-    if not len(boxes):
-        held[...] = 0
+    # Pages of zeros that nobody writes to take no memory.
+    held = np.zeros(tuple(high - low), sampled_dtype(volume.dtype) if shared else np.dtype(np.float32))
 
     def read(first: int, last: int) -> None:
         for box in boxes[first:last].tolist():
@@ -212,25 +251,6 @@ def _read_boxes(
 
     run_tiles(read, len(boxes), tile=2)
     return held
-
-
-def _spline_part(volume: Volume, lines: Lines) -> tuple[tuple[int, int, int], NDArray[np.float32]]:
-    """Coefficients of the box around all samples, with a margin; and where that box begins."""
-    places, ends = lines.places, np.array([0, lines.columns - 1])
-    corners = places[:, 0, None, None] + ends[:, None, None] * places[:, 1, None, None]
-    corners = corners + np.array([0, lines.depths - 1])[:, None] * places[:, 2, None, None]
-    low, high = corners.min(axis=(0, 1, 2)), corners.max(axis=(0, 1, 2))
-    first = np.clip(np.floor(low).astype(np.int64) - _SPLINE_MARGIN, 0, np.array(volume.shape) - 1)
-    last = np.clip(np.ceil(high).astype(np.int64) + _SPLINE_MARGIN + 1, first + 1, volume.shape)
-    box = tuple(slice(int(begin), int(end)) for begin, end in zip(first, last, strict=True))
-    whole = array_in_memory(volume)
-    if whole is not None:
-        words: NDArray[Any] = whole[box]
-    else:
-        words = volume.read_box(box)
-        if not _is_shared(volume):
-            words = volume.rescale.frames(box[0]).apply(words)
-    return (int(first[0]), int(first[1]), int(first[2])), arrays.spline_coefficients(words)
 
 
 def read_slices(volume: Volume, first: int, last: int) -> NDArray[Any]:

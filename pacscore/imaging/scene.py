@@ -48,6 +48,8 @@ class Scene:
         Photometric Interpretation (0028,0004), MONOCHROME1 or MONOCHROME2.
     background : float
         Modality value where a line of a projection misses the volume.
+    frame_of_reference_uid, sop_instance_uids, derivation
+        Of the volume; what pictures say they come from.
     """
 
     rays: arrays.RayVolume
@@ -57,6 +59,9 @@ class Scene:
     window: Window | None = None
     photometric: str = "MONOCHROME2"
     background: float = 0.0
+    frame_of_reference_uid: str = ""
+    sop_instance_uids: tuple[str, ...] = ()
+    derivation: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, volume: Volume) -> Scene:
@@ -83,7 +88,17 @@ class Scene:
     def _shown(cls, volume: Volume, rays: arrays.RayVolume, affine: NDArray[np.float64]) -> Scene:
         shown, window = volume.presentation, volume.shown_window()
         background = background_value(volume, None)
-        return cls(rays, affine, shown.modality, volume.rescale.unit, window, shown.photometric, background)
+        scene = cls(rays, affine, shown.modality, volume.rescale.unit, window, shown.photometric, background)
+        return scene.from_volume(volume)
+
+    def from_volume(self, volume: Volume) -> Scene:
+        """The scene, its pictures naming the volume's sources."""
+        return replace(
+            self,
+            frame_of_reference_uid=volume.geometry.frame_of_reference_uid,
+            sop_instance_uids=volume.sop_instance_uids,
+            derivation=volume.derivation,
+        )
 
     def project(
         self,
@@ -168,7 +183,7 @@ class Scene:
             own = np.nanmin(values) if kind == "sum" else self.background
             values[missed] = own if background is None else background
         return replace(
-            self._image(frame, values),
+            self._image(frame, values, f"projection, {kind}"),
             modality=self.modality,
             unit=self.unit,
             photometric=self.photometric,
@@ -187,16 +202,31 @@ class Scene:
             lighting=transfer.lighting,
             background=background,
         )
-        return replace(self._image(frame, colours), modality=self.modality)
+        return replace(self._image(frame, colours, "volume rendering"), modality=self.modality)
 
-    def _image(self, frame: Frame, pixels: NDArray[Any]) -> Image:
+    def _image(self, frame: Frame, pixels: NDArray[Any], done: str) -> Image:
+        toward = self._direction(frame)
         return Image(
             pixels,
             index_to_lps=frame.index_to_lps,
             spacing_mm=(frame.pixel_mm, frame.pixel_mm),
             photometric="RGB" if pixels.ndim == 3 else "MONOCHROME2",
             as_seen=True,
+            frame_of_reference_uid=self.frame_of_reference_uid,
+            sop_instance_uids=self.sop_instance_uids,
+            derivation=(
+                *self.derivation,
+                f"{done}, seen from {toward}, {frame.grid.samples} samples of {frame.step_mm:.4g} mm",
+            ),
         )
+
+    @staticmethod
+    def _direction(frame: Frame) -> str:
+        """Where the viewer is, as an LPS vector in words."""
+        down, right = frame.index_to_lps[:3, 1], frame.index_to_lps[:3, 2]
+        toward = np.cross(down, right)
+        numbers = (toward / np.linalg.norm(toward)).round(3) + 0.0
+        return f"({', '.join(f'{number:g}' for number in numbers.tolist())}) LPS"
 
 
 def projection_window(values: NDArray[np.float32]) -> Window:

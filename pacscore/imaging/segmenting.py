@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from pacscore.errors import GeometryError, InputError
 from pacscore.imaging import arrays
 from pacscore.imaging.analysis import refuse_axes, refuse_colour
-from pacscore.imaging.arrays import LabelStatistics
+from pacscore.imaging.arrays import LabelStatistics, Progress, Watch
+from pacscore.imaging.slabs import mask_between, modality_slabs
 from pacscore.imaging.values import Rescale, Window
 
 if TYPE_CHECKING:
@@ -42,21 +44,50 @@ class Components:
     volumes_mm3: NDArray[np.float64]
 
 
-def threshold(volume: Volume, low: float, high: float = math.inf) -> Volume:
+def threshold(
+    volume: Volume,
+    low: float,
+    high: float = math.inf,
+    *,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Volume:
     """The voxels between two modality values, both included: a derived volume of 0 and 1.
+
+    Parameters
+    ----------
+    low, high : float
+        Both belong to it.
+    progress, cancel
+        As for ``statistics``.
 
     Raises
     ------
     InputError
         The bounds are the wrong way round, or the volume is in colour.
+    CancelledError
+        ``cancel`` was set.
+
+    Notes
+    -----
+    Beside the mask, a slab of whole chunks, about 16 MiB, is held for each thread.
     """
+    refuse_colour(volume)
     if not low <= high:
         raise InputError(f"A threshold takes the lower value first: {low} and {high} are not in order.")
-    return _mask_volume(volume, _between(volume, low, high), f"threshold {low:g} to {high:g}")
+    inside = mask_between(volume, low, high, Watch(progress, cancel))
+    return _mask_volume(volume, inside, f"threshold {low:g} to {high:g}")
 
 
 def grow(
-    volume: Volume, seeds_lps: Sequence[ArrayLike], *, low: float, high: float = math.inf, connectivity: int = 6
+    volume: Volume,
+    seeds_lps: Sequence[ArrayLike],
+    *,
+    low: float,
+    high: float = math.inf,
+    connectivity: int = 6,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Volume:
     """The voxels between two modality values that are connected with a seed: a derived volume of 0 and 1.
 
@@ -68,6 +99,8 @@ def grow(
         Both belong to the region.
     connectivity : int
         6, 18 or 26.
+    progress, cancel
+        As for ``statistics``.
 
     Raises
     ------
@@ -75,6 +108,12 @@ def grow(
         There is no seed, one lies outside the volume, or the bounds are the wrong way round.
     GeometryError, AmbiguousError
         The volume has no affine, or further axes.
+    CancelledError
+        ``cancel`` was set.
+
+    Notes
+    -----
+    Values are read in slabs; a mask of the whole volume and its labels (5 bytes a voxel) are held.
     """
     refuse_axes(volume)
     affine = volume.index_to_lps
@@ -82,13 +121,35 @@ def grow(
     if abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise GeometryError("A single slice has no thickness: growing needs a volume of two slices or more.")
     seeds = np.floor(np.linalg.solve(affine[:3, :3], (points - affine[:3, 3]).T).T + 0.5).astype(np.int64)
-    values = volume.modality()
-    region = arrays.grow_region(values, seeds.tolist(), low=low, high=high, connectivity=connectivity)
+    if not low <= high:
+        raise InputError(f"A region grows between two values, the lower first: {low} and {high} are not.")
+    if not len(seeds) or (seeds < 0).any() or (seeds >= volume.shape).any():
+        raise InputError(f"A seed lies outside the volume of shape {volume.shape}, or there is none.")
+    watch = Watch(progress, cancel)
+    inside = mask_between(volume, low, high, watch)
+    region = arrays.connected_region(inside, seeds.tolist(), connectivity=connectivity, watch=watch)
     return _mask_volume(volume, region, f"region grown from {len(seeds)} seeds, {low:g} to {high:g}")
 
 
-def components(volume: Volume, low: float, high: float = math.inf, *, connectivity: int = 26) -> Components:
+def components(
+    volume: Volume,
+    low: float,
+    high: float = math.inf,
+    *,
+    connectivity: int = 26,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Components:
     """Label the connected parts of what lies between two modality values, and measure each.
+
+    Parameters
+    ----------
+    low, high : float
+        Both belong to the parts.
+    connectivity : int
+        6, 18 or 26.
+    progress, cancel
+        As for ``statistics``.
 
     Raises
     ------
@@ -96,27 +157,27 @@ def components(volume: Volume, low: float, high: float = math.inf, *, connectivi
         The bounds are the wrong way round, the volume is in colour, or there is no such connectivity.
     GeometryError, AmbiguousError
         The volume has no affine, or further axes.
+    CancelledError
+        ``cancel`` was set.
+
+    Notes
+    -----
+    Values are read in slabs, twice; a mask of the whole volume and its labels (5 bytes a voxel) are held.
     """
     refuse_axes(volume)
     if not low <= high:
         raise InputError(f"A threshold takes the lower value first: {low} and {high} are not in order.")
     affine = volume.index_to_lps
-    values = volume.modality()
-    labels, _ = arrays.label_components((values >= low) & (values <= high), connectivity=connectivity)
-    measured = arrays.measure_labels(labels, values)
+    watch = Watch(progress, cancel)
+    inside = mask_between(volume, low, high, watch)
+    labels, _ = arrays.label_components(inside, connectivity=connectivity, watch=watch)
+    measured = arrays.measure_labels(labels, modality_slabs(volume, "measuring", watch))
     said = f"connected components of {low:g} to {high:g}, {connectivity} neighbours"
     shown = replace(volume.presentation, padding=None, windows=(), voi_tables=(), photometric="MONOCHROME2")
     labelled = replace(volume.with_array(labels, derivation=said, presentation=shown), rescale=Rescale.linear())
     centroids = measured.centroids @ affine[:3, :3].T + affine[:3, 3]
     sizes = np.asarray(measured.voxels * abs(float(np.linalg.det(affine[:3, :3]))), np.float64)
     return Components(labelled, measured, centroids, sizes)
-
-
-def _between(volume: Volume, low: float, high: float) -> NDArray[np.bool_]:
-    refuse_colour(volume)
-    values = volume.modality()
-    inside: NDArray[np.bool_] = (values >= low) & (values <= high)
-    return inside
 
 
 def _mask_volume(volume: Volume, mask: NDArray[np.bool_], said: str) -> Volume:

@@ -20,8 +20,23 @@ from pacscore.imaging.values import Rescale
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
 
-NORMALISATIONS = {"body weight": "g/ml", "lean mass": "g/ml", "body surface": "cm2/ml"}
+NORMALISATIONS = {
+    "body weight": "g/ml",
+    "lean mass": "g/ml",
+    "lean mass James": "g/ml",
+    "body surface": "cm2/ml",
+}
 """What uptake is divided by, and the unit that gives; Units (0054,1001) GML and CM2ML."""
+
+_BY_TYPE = {"BW": "body weight", "LBMJANMA": "lean mass", "LBMJAMES128": "lean mass James", "BSA": "body surface"}
+"""SUV Type (0054,1006), PS3.3 C.8.9.1.1.13."""
+
+UPTAKE_UNITS = ("BQML", "CNTS", "GML", "CM2ML")
+"""Units (0054,1001) of which uptake can be made."""
+
+PHILIPS_UPTAKE = "Philips PET Private Group:7053xx00"
+PHILIPS_ACTIVITY = "Philips PET Private Group:7053xx09"
+"""SUV Scale Factor (7053,1000) and Activity Concentration Scale Factor (7053,1009): what counts are multiplied by."""
 
 _Document = Mapping[str, Any]
 
@@ -33,17 +48,21 @@ class Uptake:
     Attributes
     ----------
     dose_bq : float
-        Radionuclide Total Dose (0018,1074), at the time of injection.
+        Radionuclide Total Dose (0018,1074), at the time of injection; 0 where values are uptake already.
     decay_s : float
         Time from injection to the moment to which the image was corrected; 0 where that is the injection itself.
     half_life_s : float
         Radionuclide Half Life (0018,1075).
     weight_kg : float
-        Patient's Weight (0010,1030).
+        Patient's Weight (0010,1030); 0 where it is not known and nothing needs it.
     size_m : float, optional
         Patient's Size (0010,1020).
     sex : str
         Patient's Sex (0010,0040).
+    scale : float
+        What values are multiplied by first: Philips' factors of counts, else 1.
+    stated : str
+        By what the values are normalised already, one of ``NORMALISATIONS``; empty for activity.
     """
 
     dose_bq: float
@@ -52,19 +71,29 @@ class Uptake:
     weight_kg: float
     size_m: float | None = None
     sex: str = ""
+    scale: float = 1.0
+    stated: str = ""
 
     @classmethod
     def of(cls, document: _Document) -> Uptake:
         """From the attributes of a PET image, by DICOM keyword.
+
+        Becquerels per millilitre (BQML) need the dose, its decay and the patient's weight. Counts (CNTS) are turned
+        into them, or straight into uptake by body weight, by the factors that Philips states. Values that are uptake
+        already (GML, CM2ML) need nothing, unless they are asked for by another normalisation.
 
         Raises
         ------
         InputError
             An attribute that is needed is missing or cannot be; the message names it.
         UnsupportedError
-            Values are not in becquerels per millilitre, or were corrected for decay in another way.
+            Values are in other units, were corrected for decay in another way, or by a lean mass that is not named.
         """
         _check_image(document)
+        body = (_number(document.get("PatientSize")), str(document.get("PatientSex") or ""))
+        scale, stated = _stated_uptake(document)
+        if stated:
+            return cls(0.0, 0.0, 1.0, _number(document.get("PatientWeight")) or 0.0, *body, scale, stated)
         dose = _first(document.get("RadiopharmaceuticalInformationSequence"))
         if not dose:
             raise InputError("Radiopharmaceutical Information Sequence (0054,0016) is missing: there is no dose.")
@@ -74,44 +103,66 @@ class Uptake:
             _decay_seconds(document, dose, half_life),
             half_life,
             _positive(document, "PatientWeight", "Patient's Weight (0010,1030)"),
-            _number(document.get("PatientSize")),
-            str(document.get("PatientSex") or ""),
+            *body,
+            scale,
         )
 
     def factor(self, normalisation: str = "body weight") -> float:
-        """What activity concentrations in Bq/ml are multiplied by.
+        """What the values of the image are multiplied by.
 
         Parameters
         ----------
         normalisation : str
             ``body weight``; ``lean mass`` (S. Janmahasatian et al., Clin. Pharmacokinet. 44 (2005) 1051, from weight,
-            size and sex); ``body surface`` (D. Du Bois and E. F. Du Bois, Arch. Intern. Med. 17 (1916) 863).
+            size and sex); ``lean mass James`` (W. P. T. James, Research on Obesity, HMSO 1976: SUV Type LBMJAMES128);
+            ``body surface`` (D. Du Bois and E. F. Du Bois, Arch. Intern. Med. 17 (1916) 863).
 
         Raises
         ------
         InputError
-            Another normalisation, or size or sex are needed and missing.
+            Another normalisation; or weight, size or sex are needed and missing.
         """
         if normalisation not in NORMALISATIONS:
             raise InputError(f"Uptake is by {', '.join(NORMALISATIONS)}, not {normalisation!r}.", found=normalisation)
-        dose = self.dose_bq * math.exp2(-self.decay_s / self.half_life_s)
+        if normalisation == self.stated:
+            return self.scale
+        if self.stated:
+            return self.scale * self._body(normalisation) / self._body(self.stated)
+        return self.scale * self._body(normalisation) / (self.dose_bq * math.exp2(-self.decay_s / self.half_life_s))
+
+    def _body(self, normalisation: str) -> float:
+        """What uptake is related to: grams of weight or lean mass, or square centimetres."""
+        weight, size = self.weight_kg, self.size_m
+        if not weight > 0:
+            raise InputError(
+                f"Uptake by {normalisation} needs Patient's Weight (0010,1030): it is missing.", tag="00101030"
+            )
         if normalisation == "body weight":
-            return self.weight_kg * 1000.0 / dose
-        size = self.size_m
+            return weight * 1000.0
         if size is None or not 0.2 < size < 3.0:
             raise InputError(
                 f"Uptake by {normalisation} needs Patient's Size (0010,1020) in metres: it is {size}.", tag="00101020"
             )
         if normalisation == "body surface":
-            surface_m2 = 0.007184 * math.pow(self.weight_kg, 0.425) * math.pow(size * 100, 0.725)
-            return surface_m2 * 1e4 / dose
+            return 0.007184 * math.pow(weight, 0.425) * math.pow(size * 100, 0.725) * 1e4
         if self.sex not in {"M", "F"}:
             raise InputError(
-                "Uptake by lean mass needs Patient's Sex (0010,0040) M or F: it is another or missing.", tag="00100040"
+                f"Uptake by {normalisation} needs Patient's Sex (0010,0040) M or F: it is another or missing.",
+                tag="00100040",
             )
-        index = self.weight_kg / size**2
+        if normalisation == "lean mass James":
+            linear, square = (1.10, 128.0) if self.sex == "M" else (1.07, 148.0)
+            lean = linear * weight - square * (weight / (size * 100)) ** 2
+            if lean <= 0:
+                raise InputError(
+                    f"James' lean mass of {weight:g} kg and {size:g} m is not positive: the formula does not hold for "
+                    "such a body. Use lean mass.",
+                    tag="00101030",
+                )
+            return lean * 1000.0
+        index = weight / size**2
         below = 6680 + 216 * index if self.sex == "M" else 8780 + 244 * index
-        return 9270 * self.weight_kg / below * 1000.0 / dose
+        return 9270 * weight / below * 1000.0
 
 
 def suv(volume: Volume, facts: Uptake | _Document, *, normalisation: str = "body weight") -> Volume:
@@ -122,7 +173,7 @@ def suv(volume: Volume, facts: Uptake | _Document, *, normalisation: str = "body
     facts : Uptake or mapping
         What they are computed from: itself, or the attributes of one of the series' images (``Instance.document()``).
     normalisation : str
-        ``body weight``, ``lean mass`` or ``body surface``; see ``Uptake.factor``.
+        ``body weight``, ``lean mass``, ``lean mass James`` or ``body surface``; see ``Uptake.factor``.
 
     Returns
     -------
@@ -132,16 +183,24 @@ def suv(volume: Volume, facts: Uptake | _Document, *, normalisation: str = "body
     Raises
     ------
     InputError
-        The volume is no PET in BQML, an attribute is missing or cannot be, or there is no such normalisation.
+        The volume is no PET in ``UPTAKE_UNITS``, an attribute is missing or cannot be, or there is no such
+        normalisation.
     UnsupportedError
-        Values are not in Bq/ml, or were corrected for decay in another way.
+        As ``Uptake.of``.
     """
-    if volume.presentation.modality != "PT" or volume.rescale.unit != "BQML":
+    if volume.presentation.modality != "PT" or volume.rescale.unit not in UPTAKE_UNITS:
         raise InputError(
-            f"Uptake is computed of PET in BQML: this is {volume.presentation.modality or 'of unknown modality'} in "
-            f"{volume.rescale.unit or 'an unknown unit'}, (0054,1001).",
-            expected="BQML",
+            f"Uptake is computed of PET in {', '.join(UPTAKE_UNITS)}: this is "
+            f"{volume.presentation.modality or 'of unknown modality'} in {volume.rescale.unit or 'an unknown unit'}, "
+            "(0054,1001).",
+            expected=UPTAKE_UNITS,
             found=volume.rescale.unit,
+        )
+    if not isinstance(facts, Uptake) and facts.get("Units") not in {None, volume.rescale.unit}:
+        raise InputError(
+            f"The attributes are of an image in {facts.get('Units')}, the volume is in {volume.rescale.unit}: "
+            "(0054,1001).",
+            tag="00541001",
         )
     known = facts if isinstance(facts, Uptake) else Uptake.of(facts)
     factor = known.factor(normalisation)
@@ -156,16 +215,43 @@ def suv(volume: Volume, facts: Uptake | _Document, *, normalisation: str = "body
     return replace(volume, rescale=scaled, presentation=shown, derivation=(*volume.derivation, said))
 
 
+def _stated_uptake(document: _Document) -> tuple[float, str]:
+    """What values are multiplied by, and by what they then are uptake already: empty where they are activity."""
+    units = document.get("Units")
+    if units == "BQML":
+        return 1.0, ""
+    if units == "CNTS":
+        if (factor := _number(document.get(PHILIPS_UPTAKE))) is not None:
+            return factor, "body weight"
+        if (factor := _number(document.get(PHILIPS_ACTIVITY))) is not None:
+            return factor, ""
+        raise InputError(
+            "Units (0054,1001) are CNTS, and Philips' SUV Scale Factor (7053,1000) and Activity Concentration Scale "
+            "Factor (7053,1009) are missing or 0: counts alone give no uptake.",
+            tag="00541001",
+        )
+    kind = str(document.get("SUVType") or ("BSA" if units == "CM2ML" else "BW"))
+    if kind not in _BY_TYPE or (units == "CM2ML") != (kind == "BSA"):
+        raise UnsupportedError(
+            f"SUV Type (0054,1006) is {kind} in {units}: {', '.join(_BY_TYPE)} are supported, BSA in CM2ML alone. LBM "
+            "does not say by which formula.",
+            tag="00541006",
+            found=kind,
+        )
+    return 1.0, _BY_TYPE[kind]
+
+
 def _check_image(document: _Document) -> None:
     units = document.get("Units")
-    if units != "BQML":
-        already = " They are uptake values already." if units in {"GML", "CM2ML"} else ""
+    if units not in UPTAKE_UNITS:
         raise UnsupportedError(
-            f"Units (0054,1001) are {units or 'missing'}; uptake is computed from BQML.{already}",
+            f"Units (0054,1001) are {units or 'missing'}; uptake is computed from {', '.join(UPTAKE_UNITS)}.",
             tag="00541001",
-            expected="BQML",
+            expected=UPTAKE_UNITS,
             found=units,
         )
+    if units in {"GML", "CM2ML"}:
+        return
     corrected = document.get("CorrectedImage")
     done = set(corrected if isinstance(corrected, (list, tuple)) else [corrected])
     if missing := {"ATTN", "DECY"} - done:

@@ -21,7 +21,9 @@ from pacscore.imaging import (
     analysis,
     arrays,
     choosing,
+    convert,
     curved_planes,
+    dask_arrays,
     enhancement,
     projection,
     regridding,
@@ -333,6 +335,14 @@ class Volume:
     rectified = regridding.rectified
     pyramid = regridding.pyramid
     enhance = enhancement.enhance
+    dask = dask_arrays.dask_array
+    to_nifti = convert.to_nifti
+    to_nibabel = convert.to_nibabel
+    to_nrrd = convert.to_nrrd
+    to_hdf5 = convert.to_hdf5
+    to_ome_zarr = convert.to_ome_zarr
+    to_simpleitk = convert.to_simpleitk
+    to_xarray = convert.to_xarray
 
     def with_array(self, array: NDArray[Any], *, derivation: str, presentation: Presentation | None = None) -> Volume:
         """A derived volume: other values at the same places.

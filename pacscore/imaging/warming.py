@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pacscore.imaging import arrays, enhancement_warming, sampling_warming
+from pacscore.imaging import arrays, enhancement_warming, intensity_warming, sampling_warming
 
 
 def _axis_projections() -> None:
@@ -42,6 +42,7 @@ WARM_CALLS: tuple[tuple[str, Callable[[], None]], ...] = (
     ("projections along axes", _axis_projections),
     ("projections along rays", _ray_projections),
     ("volume rendering", _renderings),
+    *intensity_warming.WARM_CALLS,
     *sampling_warming.WARM_CALLS,
     *enhancement_warming.WARM_CALLS,
 )

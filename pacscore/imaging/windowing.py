@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import GeometryError, InputError
-from pacscore.imaging import arrays
+from pacscore.imaging import arrays, regridding
+from pacscore.imaging.arrays import Progress, Watch
 from pacscore.imaging.arrays.showing import aligned_empty
 from pacscore.imaging.presets import Voi, choose_voi
 from pacscore.imaging.sources import ArrayInMemory, everything
 from pacscore.imaging.values import Presentation, Rescale, StoredFormat, VoiTable, Window
-from pacscore.parallel import run_tiles
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
@@ -37,7 +38,15 @@ def shown_window(volume: Volume) -> Window | None:
     return shared or Window.automatic_for(_sample(volume), unit=volume.rescale.unit)
 
 
-def window(volume: Volume, which: Voi = None, *, bits: int = 8, inverse: bool | None = None) -> Volume:
+def window(
+    volume: Volume,
+    which: Voi = None,
+    *,
+    bits: int = 8,
+    inverse: bool | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Volume:
     """Apply a window to the whole volume: a derived volume of display values.
 
     Parameters
@@ -50,6 +59,10 @@ def window(volume: Volume, which: Voi = None, *, bits: int = 8, inverse: bool | 
         8 gives uint8 of 0 to 255, 16 gives uint16 of 0 to 65535.
     inverse : bool, optional
         Low values are bright; by default as the photometric interpretation and Presentation LUT Shape say.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)`` from the working threads.
+    cancel : threading.Event, optional
+        Once set, the work ends with ``CancelledError``.
 
     Returns
     -------
@@ -62,6 +75,8 @@ def window(volume: Volume, which: Voi = None, *, bits: int = 8, inverse: bool | 
         The volume is in colour, or there is no such window.
     UnsupportedError
         The header names a transformation that cannot be done.
+    CancelledError
+        ``cancel`` was set.
 
     Notes
     -----
@@ -75,7 +90,7 @@ def window(volume: Volume, which: Voi = None, *, bits: int = 8, inverse: bool | 
     out = aligned_empty(volume.shape, np.dtype(f"u{bits // 8}" if bits in {8, 16} else "u1"))
     if bits not in {8, 16}:
         raise InputError(f"Display values have 8 or 16 bits, not {bits}.", found=bits)
-    _fill(volume, _Shower(volume, chosen, bits, turned), out)
+    _fill(volume, _Shower(volume, chosen, bits, turned), out, Watch(progress, cancel))
     top = (1 << bits) - 1
     if isinstance(chosen, Window):
         said = f"window {chosen.center:g}/{chosen.width:g} {chosen.function}"
@@ -103,17 +118,24 @@ def fuse(
     window_above: Voi = None,
     colours_above: str | ArrayLike = "hot iron",
     opacity: float | ArrayLike = 0.5,
+    interpolation: str = "linear",
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Volume:
     """Lay another volume over this one, for example PET over CT: a derived RGB volume.
 
     Parameters
     ----------
     above : Volume
-        On the same grid: resample it onto this volume's first.
+        On any grid in the same frame of reference: where it is another, it is resampled onto this volume's.
     window_below, window_above : Window, VoiTable, int, str, optional
         As ``window`` takes them.
     colours_above, opacity
         A palette and how much of it covers what is below; see ``arrays.fuse``.
+    interpolation
+        As ``resample`` takes it.
+    progress, cancel
+        As for ``window``.
 
     Returns
     -------
@@ -123,16 +145,28 @@ def fuse(
     Raises
     ------
     GeometryError
-        The grids differ by shape, or by more than a thousandth of a millimetre at a corner, or lie in different frames
-        of reference.
+        The volumes lie in different frames of reference, or on different grids and one does not state its frame; or one
+        that must be resampled has a single slice.
     InputError
         One is in colour, has further axes, or there is no such window or palette.
+    CancelledError
+        ``cancel`` was set.
+
+    Notes
+    -----
+    Grids are one where they have one shape and their corners lie within a thousandth of a millimetre. Outside the other
+    volume nothing is laid over this one, provided that its window shows its background (0, of HU -1024) as black.
     """
-    _check_one_grid(below, above)
-    under, over = window(below, window_below).array(), window(above, window_above).array()
+    moved = not _share_grid(below, above)
+    if moved:
+        above = regridding.resample(above, like=below, interpolation=interpolation, progress=progress, cancel=cancel)
+    under = window(below, window_below, progress=progress, cancel=cancel).array()
+    over = window(above, window_above, progress=progress, cancel=cancel).array()
     rgb = arrays.fuse(under, over, colours_above=colours_above, opacity=opacity)
     palette = colours_above if isinstance(colours_above, str) else "colours of its own"
     said = f"{above.presentation.modality or 'another volume'} in {palette}"
+    if moved:
+        said += f", resampled onto this grid, {interpolation}"
     return replace(
         below,
         source=ArrayInMemory(rgb),
@@ -200,7 +234,7 @@ class _Shower:
         return arrays.display_map(shown[0], volume.dtype, bits_stored=bits, high_bit=high)
 
 
-def _fill(volume: Volume, shower: _Shower, out: NDArray[Any]) -> None:
+def _fill(volume: Volume, shower: _Shower, out: NDArray[Any], watch: Watch) -> None:
     """Decode and map slabs of whole chunks side by side."""
     lead = len(volume.axes) + 1
     frame_shape = volume.shape[lead:]
@@ -218,7 +252,7 @@ def _fill(volume: Volume, shower: _Shower, out: NDArray[Any]) -> None:
             frame = int(np.ravel_multi_index((*outer, start), volume.shape[:lead]))
             shower.show(words, frame, out[outer][start:stop])
 
-    run_tiles(show, len(slabs))
+    watch.run("window", show, len(slabs))
 
 
 def _chosen(volume: Volume, which: Voi) -> Window | VoiTable:
@@ -238,7 +272,8 @@ def _sample(volume: Volume) -> NDArray[Any]:
     return np.concatenate([volume.frame(int(place)).shown_values() for place in places])
 
 
-def _check_one_grid(below: Volume, above: Volume) -> None:
+def _share_grid(below: Volume, above: Volume) -> bool:
+    """Whether two volumes have one grid; raises where it is not certain that they lie in one space."""
     for volume in (below, above):
         if volume.axes or not volume.is_monochrome:
             raise InputError("Fusion is of two monochrome volumes without further axes: choose with at().")
@@ -253,10 +288,12 @@ def _check_one_grid(below: Volume, above: Volume) -> None:
     if below.shape == above.shape:
         corners = np.array([(a, b, c, 1) for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * [*below.shape, 1]
         apart = float(np.abs(corners @ (below.index_to_lps - above.index_to_lps).T).max())
-    if apart > _GRID_MM:
+    if apart > _GRID_MM and not (names[0] and names[1]):
         raise GeometryError(
-            f"The grids differ: {below.shape} and {above.shape}, {apart:g} mm apart at a corner. Resample the second "
-            "volume onto the first's grid.",
+            f"The grids differ: {below.shape} and {above.shape}; and not both volumes state their Frame of Reference "
+            "UID (0020,0052), so whether they lie in one space is not known. Where you know it, resample the second "
+            "with like= first.",
             expected=below.shape,
             found=above.shape,
         )
+    return apart <= _GRID_MM

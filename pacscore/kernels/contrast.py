@@ -1,4 +1,4 @@
-"""Kernels that change contrast value by value: counts, CLAHE, gamma, sharpening.
+"""Kernels that change contrast value by value: CLAHE, gamma, sharpening.
 
 Unchecked: the checked entries are in ``pacscore.imaging.arrays.contrast``. Twins: ``tests/reference/contrast.py``.
 """
@@ -14,24 +14,6 @@ from numpy.typing import NDArray
 from pacscore.kernels._compile import kernel
 
 Float32 = NDArray[np.float32]
-
-
-@kernel
-def count_values_into(values: NDArray[Any], low: int, counts: NDArray[np.int64]) -> None:
-    """Add how often each value occurs to ``counts``.
-
-    values : (pixels,) integer, C order
-    low : the value that counts[:, 0] stands for; all values lie in low .. low + bins - 1
-    counts : (2, bins) int64; neighbours go to different rows, because equal ones would wait for each other
-    """
-    even = counts[0]
-    odd = counts[1]
-    pixels = values.shape[0] // 2 * 2
-    for pixel in range(0, pixels, 2):
-        even[np.uint64(np.int64(values[pixel]) - low)] += 1
-        odd[np.uint64(np.int64(values[pixel + 1]) - low)] += 1
-    for pixel in range(pixels, values.shape[0]):
-        even[np.uint64(np.int64(values[pixel]) - low)] += 1
 
 
 @kernel

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels._vector import floor
-from pacscore.kernels.sample_lines import MARGIN, inside_columns, is_inside
+from pacscore.kernels.line_spans import MARGIN, inside_columns, is_inside
 
 
 @kernel

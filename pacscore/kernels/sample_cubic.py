@@ -22,14 +22,11 @@ from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
 from pacscore.kernels._vector import convert_to, floor, lane_sum, load_of, shuffle_by, splat_of
+from pacscore.kernels.line_spans import BLOCK, is_inside, span_in_block, span_lines
 from pacscore.kernels.sample_lines import (
-    BLOCK,
     clear_block,
     combine_lane,
     finish_block,
-    free_columns,
-    inside_columns,
-    is_inside,
 )
 
 load4, splat4 = load_of(4), splat_of(4)
@@ -124,7 +121,7 @@ def cubic1(array: NDArray[Any], place: int, stride_z: int, stride_y: int, wz: An
     return lane_sum((low_half(total, total) + high_half(total, total)) * wx)
 
 
-@kernel(fastmath=_FAST)
+@kernel(inline=True, fastmath=_FAST)
 def add_cubic(
     array: NDArray[Any],
     corner: NDArray[np.int64],
@@ -138,18 +135,17 @@ def add_cubic(
     block: int,
     width: int,
     scratch: NDArray[np.float32],
+    span: NDArray[np.int32],
 ) -> None:
     """Take the samples of one line at one depth into the values of one block."""
-    first, last = inside_columns(line, depth, extent, block, block + width)
+    first, begin, end, last = span_in_block(span, block, width)
     if first >= last:
         return
-    begin, end = free_columns(line, depth, array.shape, extent, 1, first, last)
     stride_y, stride_z = array.shape[2], array.shape[1] * array.shape[2]
     z0, y0, x0 = line[0, 0] + depth * line[2, 0], line[0, 1] + depth * line[2, 1], line[0, 2] + depth * line[2, 2]
     dz, dy, dx = line[1, 0], line[1, 1], line[1, 2]
-    for column in range(first, last):
-        if begin <= column < end:
-            continue
+    for number in range(first, last - (end - begin)):
+        column = number if number < begin else number + (end - begin)
         z, y, x = z0 + column * dz, y0 + column * dy, x0 + column * dx
         if is_inside(z, y, x, extent):
             value = edge_cubic(array, corner, extent, polynomials, mirrored, z, y, x)
@@ -185,10 +181,12 @@ def sample_cubic_into(
     part: NDArray[np.int64],
     scratch: NDArray[np.float32],
     offsets: NDArray[np.int32],
+    spans: NDArray[np.int32],
     out: NDArray[Any],
 ) -> None:
     """Sample along lines by four taps each way: see the top of the module."""
     whole = depths == 1 or values[6] == 0
+    span_lines(lines, depths, array.shape, extent, 1, part, spans)
     for block in range(part[2], part[3], BLOCK):
         width = min(BLOCK, part[3] - block)
         for number in range(part[0], part[1]):
@@ -208,5 +206,6 @@ def sample_cubic_into(
                     block,
                     width,
                     scratch,
+                    spans[number - part[0], depth],
                 )
             finish_block(combine, values, scratch, width, out[number, block : block + width])

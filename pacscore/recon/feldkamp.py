@@ -169,12 +169,12 @@ class Scan:
         self, values: NDArray[np.float32], which: NDArray[np.intp], out: NDArray[np.float32], watch: Watch
     ) -> None:
         """Filter some of the views into ``out``."""
-        cosines = self.cosines[which] if self.cosines.ndim == 3 else self.cosines
-        contiguous = which.size == 1 or (np.diff(which) == 1).all()
-        chosen = values[which[0] : which[0] + which.size] if contiguous else values[which]
-        filter_views(
-            chosen, out, self.packed, cosines=cosines, factors=self.factors[which], reverse=self.reverse, watch=watch
-        )  # fmt: skip
+        for start, stop in _runs(which):
+            views = slice(int(which[start]), int(which[start]) + stop - start)
+            filter_views(
+                values[views], out[start:stop], self.packed, factors=self.factors[views], reverse=self.reverse,
+                cosines=self.cosines[views] if self.cosines.ndim == 3 else self.cosines, watch=watch,
+            )  # fmt: skip
 
     def view_bytes(self) -> int:
         """Of a filtered view."""
@@ -198,6 +198,13 @@ class Scan:
             for k in range(4)
         )
         return sets if same and self.cosines.ndim == 2 else None
+
+
+def _runs(which: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Parts of a list of views that follow each other: these are filtered where they lie, without a copy."""
+    breaks = np.flatnonzero(np.diff(which) != 1) + 1
+    ends = [0, *breaks.tolist(), which.size]
+    return list(zip(ends[:-1], ends[1:], strict=True))
 
 
 def column_angles(geometry: ConeGeometry) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """Writing a segment from many threads with few syncs.
 
 G1  One thread at a time writes, one at a time syncs, and the two overlap: while a sync runs, the next group gathers.
-    A sync is put off at most as long as the last one took, and never by a thread that writes alone.
 G2  ``wait`` returns only after a sync that began when the bytes waited for had been written. One sync serves all who
     wait for what it covers.
 G3  A failed sync fails everybody who waits and everybody who comes later.
@@ -13,17 +12,16 @@ G5  At most ``group_bytes_max`` bytes, and what each thread is just writing, lie
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from pacscore.errors import DurabilityError, OperatorError, PacscoreError, StorageFullError
 from pacscore.filesystem import Buffer, WritableFile
 from pacscore.settings import Settings
+from pacscore.store.positions import Position
 from pacscore.store.records import Draft, Frame, place
 from pacscore.store.segments import append_mark
-
-_GROUPS_REMEMBERED = 4  # A thread that wrote in none of them is not waited for.
 
 
 class SegmentWriter:
@@ -49,11 +47,6 @@ class SegmentWriter:
         self._ends_with_mark = sequence > 1
         self._is_fresh = sequence <= 1
         self._finished = False
-        self._group = 0
-        self._callers: dict[int, int] = {}
-        self._gathered = 0
-        self._wanted = 1
-        self._sync_seconds = 0.0
         self._failure: PacscoreError | None = None
         self._syncing = False
         self._write_turn = threading.Lock()
@@ -89,12 +82,6 @@ class SegmentWriter:
             self._is_fresh = False
             self._written = self._records_end = offset
             self._ends_with_mark = False
-            self._callers[threading.get_ident()] = self._group
-            self._gathered += 1
-            is_awaited = self._gathered == self._wanted
-        if is_awaited:
-            with self._sync_turn:
-                self._sync_turn.notify_all()
         return frames
 
     def wait(self, end: int) -> None:
@@ -121,11 +108,9 @@ class SegmentWriter:
         covered = 0
         failure: PacscoreError | None = None
         try:
-            self._gather()
-            written = self._begin_group()
-            began = time.monotonic()
+            with self._write_turn:
+                written = self._written
             self._file.sync()
-            self._sync_seconds = time.monotonic() - began
             covered = written
         except PacscoreError as error:
             failure = error
@@ -143,27 +128,6 @@ class SegmentWriter:
             with self._sync_turn:
                 self._acknowledged = max(self._acknowledged, covered)
                 self._sync_turn.notify_all()
-
-    def _gather(self) -> None:
-        """Let a third of the threads that have been writing come into the group, for as long as the last sync took.
-
-        Measured with 8 threads of 525 KB on a disk that syncs 1 to 2.4 GB/s: without it 0.28 to 0.32 syncs per record
-        at 0.95 of the rate of one sync per 4 MiB; waiting for a third 0.20 to 0.24 at the same rate where the disk is
-        the limit; for half 0.15 to 0.2 at 0.65 of it, because then writing and syncing no longer overlap.
-        """
-        deadline = time.monotonic() + self._sync_seconds
-        with self._sync_turn:
-            while self._gathered < self._wanted and (left := deadline - time.monotonic()) > 0:
-                self._sync_turn.wait(left)
-
-    def _begin_group(self) -> int:
-        with self._write_turn:
-            self._group += 1
-            oldest = self._group - _GROUPS_REMEMBERED
-            self._callers = {caller: group for caller, group in self._callers.items() if group >= oldest}
-            self._wanted = -(-len(self._callers) // 3)
-            self._gathered = 0
-            return self._written
 
     def finish(self) -> None:
         """Sync all, state it durably, and close the file. Records come to the next segment from now on."""
@@ -207,3 +171,20 @@ class SegmentWriter:
                 "Check the disk, then open the archive again.",
                 **self._failure.fields,
             ) from self._failure
+
+
+class Written(NamedTuple):
+    """A record that is written and perhaps not yet synced."""
+
+    position: Position
+    writer: SegmentWriter
+    end: int
+
+
+def wait_for(written: Iterable[Written]) -> None:
+    """Return once all of these records are synced; see ``SegmentWriter.wait``."""
+    ends: dict[SegmentWriter, int] = {}
+    for each in written:
+        ends[each.writer] = max(each.end, ends.get(each.writer, 0))
+    for writer, end in ends.items():
+        writer.wait(end)

@@ -30,7 +30,7 @@ from typing import NamedTuple
 from pacscore.errors import InputError, ReadOnlyError
 from pacscore.filesystem import Buffer, FileSystem, WritableFile
 from pacscore.settings import Settings
-from pacscore.store.group_commit import SegmentWriter
+from pacscore.store.group_commit import SegmentWriter, Written, wait_for
 from pacscore.store.ledger import Entry, retire_drafts
 from pacscore.store.positions import Place, Position, place_of, position_of
 from pacscore.store.reading import JournalReader, Record
@@ -47,7 +47,7 @@ from pacscore.store.segments import (
 from pacscore.store.slots import SPOOL, Slot, claim_slot, recover_slot, slot_numbers, try_slot
 from pacscore.store.spool import Spool, remove_spooled, write_spool
 
-__all__ = ["Journal", "Move", "Position", "Record"]
+__all__ = ["Journal", "Move", "Position", "Record", "Written"]
 
 _COMPACT_BELOW = 0.25  # Of a segment's bytes still needed: copying them costs less than the space they hold.
 
@@ -129,21 +129,36 @@ class Journal:
         self._check_writable()
         return self._append_drafts(self._draft(head, parts) for head, parts in items)
 
+    def write(self, head: bytes, parts: Sequence[Buffer]) -> Written:
+        """Write one object, as ``append`` does, but promise nothing before ``wait``."""
+        self._check_writable()
+        return self._write_drafts([self._draft(head, parts)])[0]
+
+    def wait(self, written: Iterable[Written]) -> None:
+        """Return once all that was written is on the disk (J3).
+
+        Raises
+        ------
+        DurabilityError
+            A sync failed. Nothing more can be written until the journal is opened again.
+        """
+        wait_for(written)
+
     @contextmanager
     def spooling(self, chunks: Iterable[Buffer]) -> Iterator[Spool]:
         """Write an object of a length not known before it ends into a spool file, durably, as it comes.
 
-        It exists once ``Spool.append`` has returned; left without that, it goes again, whatever the reason. Memory
-        holds one chunk.
+        It exists once its record, of ``Spool.write``, is on the disk; left without that, it goes again, whatever the
+        reason. Memory holds one chunk.
         """
         self._check_writable()
         folder = self._own_slot().folder / SPOOL
         spooled = write_spool(folder, self._fs, chunks)
-        spool = Spool(folder / spooled.name, spooled, self._append_drafts)
+        spool = Spool(folder / spooled.name, spooled, self._write_drafts)
         try:
             yield spool
         finally:
-            if not spool.appended:
+            if not spool.written:
                 remove_spooled(folder, self._fs, [spooled.name])
 
     def read(self, position: Position) -> tuple[bytes, memoryview]:
@@ -298,17 +313,18 @@ class Journal:
         return draft(Kind.SPOOL, head, (spooled.as_bytes(),))
 
     def _append_drafts(self, drafts: Iterable[Draft]) -> list[Position]:
-        positions: list[Position] = []
-        ends: dict[SegmentWriter, int] = {}
+        written = self._write_drafts(drafts)
+        self.wait(written)
+        return [each.position for each in written]
+
+    def _write_drafts(self, drafts: Iterable[Draft]) -> list[Written]:
+        written: list[Written] = []
         for batch in _batches(drafts, self._settings.group_bytes_max):
             slot, active, frames = self._write(batch)
-            positions += (
-                position_of(Place(slot, active.number, frame.offset, frame.end - frame.offset)) for frame in frames
-            )
-            ends[active.writer] = frames[-1].end
-        for writer, end in ends.items():
-            writer.wait(end)
-        return positions
+            for frame in frames:
+                place = Place(slot, active.number, frame.offset, frame.end - frame.offset)
+                written.append(Written(position_of(place), active.writer, frame.end))
+        return written
 
     def _write(self, batch: list[Draft]) -> tuple[int, _Active, list[Frame]]:
         while True:

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pacscore.errors import DamagedError, PacscoreError, StorageFullError
 from pacscore.filesystem import Buffer, FileSystem
-from pacscore.store.positions import Position
 from pacscore.store.records import Draft, Kind, checksum, draft
+
+if TYPE_CHECKING:
+    from pacscore.store.group_commit import Written
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -62,25 +64,25 @@ class Spool:
         Where it lies; whoever moves it away instead of appending takes it out of the journal.
     length : int
         Its bytes.
-    appended : bool
+    written : bool
         A record of it may have been written.
     """
 
-    def __init__(self, path: Path, spooled: Spooled, append: Callable[[list[Draft]], list[Position]]) -> None:
+    def __init__(self, path: Path, spooled: Spooled, write: Callable[[list[Draft]], list[Written]]) -> None:
         self.path = path
         self.length = spooled.length
-        self.appended = False
+        self.written = False
         self._spooled = spooled
-        self._append = append
+        self._write = write
 
-    def append(self, head: bytes) -> Position:
-        """Write the record, and return its position once it is on the disk; ``head`` as for ``Journal.append``."""
+    def write(self, head: bytes) -> Written:
+        """Write the record, as ``Journal.write`` does."""
         record = draft(Kind.SPOOL, head, (self._spooled.as_bytes(),))
-        self.appended = True  # From here on a record may be on the disk, even where this raises.
+        self.written = True  # From here on a record may be on the disk, even where this raises.
         try:
-            return self._append([record])[0]
+            return self._write([record])[0]
         except StorageFullError:  # Then the journal is as it was.
-            self.appended = False
+            self.written = False
             raise
 
 

@@ -73,21 +73,37 @@ def after_power_cut(job: Job, where: Path, *, crash_at: int, seed: int) -> list[
     return [f"step {crash_at} ({fs.steps[-1]}), seed {seed}: {line}" for line in broken]
 
 
-@pytest.mark.parametrize("name", JOBS)
-def test_after_a_crash_at_any_step_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
+def steps_of(job: Job, *, at_most: int | None = None) -> range:
+    """The steps of a job, all or evenly spread ones."""
+    count = len(whole_job(job).steps)
+    return range(1, count + 1, 1 if at_most is None else -(-count // at_most))
+
+
+def crashes(name: str, *, at_most: int | None = None) -> list[str]:
     job = JOBS[name]
     broken: list[str] = []
-    for crash_at in range(1, len(whole_job(job).steps) + 1):
+    for crash_at in steps_of(job, at_most=at_most):
         with quick_folder() as where:
             broken += after_crash(job, where / "job", crash_at=crash_at)
-    assert not broken
+    return broken
 
 
-def power_cuts(name: str, *, every: int, seeds: range) -> list[str]:
+@pytest.mark.parametrize("name", JOBS)
+def test_after_a_crash_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
+    assert not crashes(name, at_most=25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", JOBS)
+def test_after_a_crash_at_any_step_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
+    assert not crashes(name)
+
+
+def power_cuts(name: str, *, seeds: range, at_most: int | None = None) -> list[str]:
     job = JOBS[name]
     broken: list[str] = []
-    for crash_at in range(1, len(whole_job(job).steps) + 1):
-        for seed in seeds if crash_at % every == 0 else ():
+    for crash_at in steps_of(job, at_most=at_most):
+        for seed in seeds:
             with quick_folder() as where:
                 broken += after_power_cut(job, where / "job", crash_at=crash_at, seed=seed + crash_at % 7)
     return broken
@@ -95,13 +111,13 @@ def power_cuts(name: str, *, every: int, seeds: range) -> list[str]:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_after_a_power_cut_every_promise_is_kept_and_the_job_can_be_done_again(name: str) -> None:
-    assert not power_cuts(name, every=3, seeds=range(1))
+    assert not power_cuts(name, seeds=range(1), at_most=12)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", JOBS)
 def test_after_a_power_cut_at_any_step_every_promise_is_kept_whatever_the_outcome(name: str) -> None:
-    assert not power_cuts(name, every=1, seeds=range(7, 17))
+    assert not power_cuts(name, seeds=range(7, 17))
 
 
 def killed_then_power_cut(job: Job, where: Path, *, crash_at: int, seed: int) -> list[str]:
@@ -122,7 +138,7 @@ def killed_then_power_cut(job: Job, where: Path, *, crash_at: int, seed: int) ->
 def test_what_a_killed_process_had_not_synced_is_not_taken_for_durable(name: str) -> None:
     job = JOBS[name]
     broken: list[str] = []
-    for crash_at in range(1, len(whole_job(job).steps) + 1, 3):
+    for crash_at in steps_of(job, at_most=10):
         with quick_folder() as where:
             broken += killed_then_power_cut(job, where / "job", crash_at=crash_at, seed=LOSES_ALL)
     assert not broken
@@ -148,21 +164,31 @@ def recovery_interrupted(job: Job, where: Path, *, crash_at: int, again_at: int)
     except Crash:
         came_so_far = True
     broken = broken_promises(root, promises)
-    return came_so_far, [f"step {crash_at}, then {again_at} ({recovering.steps[again_at - 1]}): {x}" for x in broken]
+    return came_so_far, [f"step {crash_at}, then {again_at} ({recovering.steps[-1]}): {x}" for x in broken]
 
 
-@pytest.mark.parametrize("name", ["late", "ingest"])
-def test_recovery_that_is_itself_ended_at_any_step_is_done_again(name: str) -> None:
+def interrupted_recoveries(name: str, *, every: int) -> list[str]:
     job = JOBS[name]
     broken: list[str] = []
     for crash_at in moments_around_a_commit(job):
-        again_at, came_so_far = 0, True
+        again_at, came_so_far = 1 - every, True
         while came_so_far:
-            again_at += 1
+            again_at += every
             with quick_folder() as where:
                 came_so_far, found = recovery_interrupted(job, where / "job", crash_at=crash_at, again_at=again_at)
                 broken += found
-    assert not broken
+    return broken
+
+
+@pytest.mark.parametrize("name", ["late", "ingest"])
+def test_recovery_that_is_itself_ended_is_done_again(name: str) -> None:
+    assert not interrupted_recoveries(name, every=3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["late", "ingest"])
+def test_recovery_that_is_itself_ended_at_any_step_is_done_again(name: str) -> None:
+    assert not interrupted_recoveries(name, every=1)
 
 
 def test_an_event_in_a_segment_whose_maker_died_before_its_folder_sync_is_durable(tmp_path: Path) -> None:

@@ -123,11 +123,13 @@ def test_every_object_names_all_sources_and_who_made_it(filled: pacscore.Archive
 def test_headers_do_not_grow_with_the_square_of_the_number_of_slices() -> None:
     few = {f"1.2.{number}": SourceImage(CT, f"1.2.{number}") for number in range(REFERENCES_MAX)}
     many = few | {"1.3": SourceImage(CT, "1.3")}
-    assert len(slice_references(few, list(few))) == 1
-    each = slice_references(many, list(many))
+    assert len(slice_references(few, list(few), len(few))) == 1
+    each = slice_references(many, list(many), len(many))
     assert len(each) == len(many)
     assert max(map(len, each)) < 300
     assert all(uid.encode() in encoded for uid, encoded in zip(many, each, strict=True))
+    (alone,) = slice_references(many, list(many), 1)  # A picture of all of them is one object.
+    assert all(uid.encode() in alone for uid in many)
 
 
 def test_objects_are_whole_dicom_files_without_private_elements(filled: pacscore.Archive) -> None:
@@ -349,7 +351,7 @@ def test_what_has_no_affine_no_single_channel_or_further_axes_is_refused(filled:
     irregular = next(iter(filled.find("series", geometry="irregular")))
     with pytest.raises(GeometryError, match="irregular"):
         filled.store_derived(filled.series(irregular["SeriesInstanceUID"]).volume(), description="no")
-    colour = _volume(np.zeros((2, 4, 4, 3), np.uint8), presentation=Presentation(photometric="RGB"))
+    colour = _volume(np.zeros((2, 4, 4, 3), np.uint16), presentation=Presentation(photometric="RGB"))
     with pytest.raises(UnsupportedError, match="RGB"):
         filled.store_derived(colour, description="no")
     enhanced = _source(filled, "1.2.840.10008.5.1.4.1.1.4.1").volume()

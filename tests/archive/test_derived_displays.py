@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import pacscore
-from pacscore.errors import UnsupportedError
+from pacscore.archive.processing import process_series
+from pacscore.imaging.pipeline import Pipeline
 
 
 def test_display_values_masks_and_labels_come_back_as_they_were(data: Path, tmp_path: Path) -> None:
@@ -24,8 +24,22 @@ def test_display_values_masks_and_labels_come_back_as_they_were(data: Path, tmp_
             assert made.derivation[-1] in stored.instances[0].document()["DerivationDescription"]
         again = archive.store_derived(shown, description="shown").volume()
         np.testing.assert_array_equal(again.window().array(), shown.array())
-        with pytest.raises(UnsupportedError):
-            archive.store_derived(volume.fuse(volume), description="fused")
+
+
+def test_a_pipeline_matches_a_series_to_another_of_the_archive(data: Path, tmp_path: Path) -> None:
+    with pacscore.create(tmp_path / "archive") as archive:
+        archive.ingest(data / "series" / "sts003-ct")
+        uid = next(archive.find("series"))["SeriesInstanceUID"]
+        volume = archive.series(uid).volume()
+        brighter = archive.store_derived(
+            volume.with_array(volume.array() + 100, derivation="brighter"), description="b"
+        )
+        step = f'[[step]]\nname = "match_histogram"\nseries = "{brighter.series_instance_uid}"'
+        report = process_series(archive, uid, Pipeline.parse(step))
+        found = archive.series(report.series)
+        np.testing.assert_allclose(found.volume().modality(), volume.modality() + 100, atol=0.1)
+        named = f"histogram matched to series {brighter.series_instance_uid}"
+        assert named in found.instances[0].document()["DerivationDescription"]
 
 
 def test_lut_data_is_read_whichever_vr_its_writer_chose(tmp_path: Path) -> None:

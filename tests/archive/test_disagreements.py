@@ -133,7 +133,7 @@ def test_catalog_rows_that_no_event_or_record_stands_behind_are_named(root: Path
         row, columns = series_row(generation, Commit("f" * 32, stored.generation, "", None))
         catalog.put_series([(replace(row, series_instance_uid="1.2.77"), columns)])
         (waiting,) = catalog.received(archive.series("1.2.3.9.0").key)
-        catalog.put_received([replace(waiting, position="01:999:64:128", sop_instance_uid="1.2.78")])
+        catalog.put_received([waiting._replace(position="01:999:64:128", sop_instance_uid="1.2.78")])
         found = archive.verify().findings
         assert [finding.code for finding in found] == ["catalog", "catalog"]
         assert "f" * 32 in found[0].message

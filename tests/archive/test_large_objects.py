@@ -48,12 +48,13 @@ def no_spool_is_left(archive: Path) -> bool:
     return not [path for path in archive.glob("journal/*/spool/*") if path.is_file()]
 
 
+@pytest.mark.parametrize("size", [20_000, 60_000])  # Kept in memory, and written as it comes.
 @pytest.mark.parametrize("length", [1, 999, 70_000, 10**9])
-def test_an_object_in_pieces_is_stored_as_it_came(tmp_path: Path, length: int) -> None:
-    whole = make_file_prefix(CLASS, "1.2.3", EXPLICIT) + data_set(length=60_000)
+def test_an_object_in_pieces_is_stored_as_it_came(tmp_path: Path, length: int, size: int) -> None:
+    whole = make_file_prefix(CLASS, "1.2.3", EXPLICIT) + data_set(length=size)
     with pacscore.create(tmp_path / "a", settings=SMALL) as archive:
         receipt = archive.receive(pieces(whole, length))
-        assert (receipt.status, receipt.sha256) == ("stored", hashlib.sha256(data_set(length=60_000)).hexdigest())
+        assert (receipt.status, receipt.sha256) == ("stored", hashlib.sha256(data_set(length=size)).hexdigest())
         assert archive.instance("1.2.3").bytes() == whole
         assert archive.receive(BytesIO(whole)).status == "duplicate"
         assert archive.receive(whole).status == "duplicate"

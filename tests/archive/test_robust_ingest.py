@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pytest
 
 import pacscore
 from pacscore.archive.candidates import FileSource, look_at
-from pacscore.archive.turns import Receiving
 from pacscore.archive.walking import files_below
-from pacscore.errors import AmbiguousError, InputError, RetryError
+from pacscore.errors import AmbiguousError, InputError
 from pacscore.settings import Settings
 
 
@@ -76,37 +74,6 @@ def test_a_file_that_goes_away_while_it_is_ingested_does_not_take_the_others_alo
 def test_a_file_out_of_reach_is_no_reason_to_stop(tmp_path: Path) -> None:
     look = look_at(tmp_path / "gone", Settings())
     assert look.outcome.value == "unreadable"
-
-
-def test_nobody_is_told_stored_when_the_rows_writer_was_interrupted() -> None:
-    class Interrupted:
-        calls = 0
-
-        def put_received(self, rows: object) -> None:
-            Interrupted.calls += 1
-            if Interrupted.calls == 1:
-                gate.wait(5)
-                raise KeyboardInterrupt
-
-    gate = threading.Event()
-    receiving = Receiving(Interrupted(), None)  # type: ignore[arg-type]  # Nobody takes a turn here.
-    outcomes: list[str] = []
-
-    def put(name: str) -> None:
-        try:
-            receiving.put(name)  # type: ignore[arg-type]
-            outcomes.append("stored")
-        except (KeyboardInterrupt, RetryError) as error:
-            outcomes.append(type(error).__name__)
-
-    first = threading.Thread(target=put, args=("a",))
-    first.start()
-    while not Interrupted.calls:
-        threading.Event().wait(0.001)
-    gate.set()
-    first.join()
-    put("b")
-    assert outcomes == ["KeyboardInterrupt", "stored"]
 
 
 def test_receive_refuses_what_is_no_object_by_name(tmp_path: Path) -> None:

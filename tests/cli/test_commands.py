@@ -30,6 +30,8 @@ COMMANDS = [
     "reseal",
     "rebuild",
     "warm",
+    "select",
+    "map",
 ]
 
 

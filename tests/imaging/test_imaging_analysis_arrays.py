@@ -111,6 +111,18 @@ def test_labels_are_measured_as_numpy_measures_them():
         arrays.measure_labels(-labels.astype(np.int32))
 
 
+def test_labels_are_measured_by_parts_of_their_values():
+    random = np.random.default_rng(8)
+    labels, values = random.integers(0, 4, (9, 6, 7)), random.normal(size=(9, 6, 7))
+    whole = arrays.measure_labels(labels, values)
+    parts = arrays.measure_labels(labels, (values[start : start + 4] for start in range(0, 9, 4)))
+    for name in ("means", "deviations", "minima", "maxima"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    for wrong in ([values[:4]], [values, values[:1]], [values[:, :5]]):
+        with pytest.raises(InputError):
+            arrays.measure_labels(labels, wrong)
+
+
 def test_a_region_grows_from_its_seed_alone():
     values = np.zeros((3, 5, 9), np.int16)
     values[:, 1:4, 1:4] = 50

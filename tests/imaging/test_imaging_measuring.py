@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
 import pydicom
 import pytest
+from imaging.test_imaging_resampling import CountingSource
 from imaging_stand_in import Axis, affine_geometry, read_series
 
 from pacscore.errors import AmbiguousError, GeometryError, InputError, UnsupportedError
 from pacscore.imaging import ArrayInMemory, Presentation, Rescale, StoredFormat, Volume
-from pacscore.imaging import analysis as module
+from pacscore.imaging import slabs as module
 from pacscore.imaging.regions import Ellipse, Polygon, angle_rad, distance_mm
-from pacscore.imaging.uptake import Uptake
+from pacscore.imaging.uptake import PHILIPS_ACTIVITY, PHILIPS_UPTAKE, Uptake
 
 OBLIQUE = np.linalg.qr(np.random.default_rng(30).normal(size=(3, 3)))[0]
 
@@ -247,8 +249,12 @@ def test_uptake_is_activity_over_the_dose_left_per_body():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"Units": "GML"}, "already"),
-        ({"Units": "CNTS"}, "BQML"),
+        ({"Units": "PROPCPS"}, "BQML"),
+        ({"Units": "CNTS"}, r"\(7053,1000\).*\(7053,1009\)"),
+        ({"Units": "CNTS", PHILIPS_UPTAKE: 0.0}, "7053,1000"),
+        ({"Units": "CNTS", PHILIPS_ACTIVITY: 2.5, "PatientWeight": None}, "Weight"),
+        ({"Units": "GML", "SUVType": "LBM"}, "which formula"),
+        ({"Units": "GML", "SUVType": "BSA"}, "SUV Type"),
         ({"CorrectedImage": ["ATTN"]}, "DECY"),
         ({"CorrectedImage": None}, "ATTN and DECY"),
         ({"DecayCorrection": "NONE"}, "Decay Correction"),
@@ -296,8 +302,94 @@ def test_a_pet_volume_becomes_uptake_without_touching_its_words(words):
         make(words).suv(PET)
 
 
+def test_counts_of_philips_become_uptake_by_the_factor_it_states():
+    # Its SUV Scale Factor is by body weight whatever the dose; its other factor makes Bq/ml of counts.
+    direct = Uptake.of(pet(Units="CNTS", **{PHILIPS_UPTAKE: 0.00025, PHILIPS_ACTIVITY: 2.5}))
+    assert direct.factor() == 0.00025
+    index = 80 / 1.75**2
+    lean = 9270 * 80 / (8780 + 244 * index)
+    assert direct.factor("lean mass") == pytest.approx(0.00025 * lean / 80)
+    assert direct.factor("body surface") == pytest.approx(0.00025 * 0.007184 * 80**0.425 * 175**0.725 * 1e4 / 80e3)
+    through = Uptake.of(pet(Units="CNTS", **{PHILIPS_UPTAKE: 0.0, PHILIPS_ACTIVITY: 2.5}))
+    assert through.factor() == pytest.approx(2.5 * Uptake.of(PET).factor())
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [(None, "body weight"), ("BW", "body weight"), ("LBMJANMA", "lean mass"), ("LBMJAMES128", "lean mass James")],
+)
+def test_uptake_that_is_stated_is_turned_into_another_by_the_body_alone(kind, own):
+    bare = {"Units": "GML", "SUVType": kind}
+    assert Uptake.of(bare).factor(own) == 1.0
+    with pytest.raises(InputError, match="Weight"):
+        Uptake.of(bare).factor("body surface")
+    facts = Uptake.of({**bare, "PatientWeight": 80.0, "PatientSize": 1.75, "PatientSex": "M"})
+    grams = {
+        "body weight": 80_000.0,
+        "lean mass": 9270 * 80 / (6680 + 216 * 80 / 1.75**2) * 1000,
+        "lean mass James": (1.1 * 80 - 128 * (80 / 175) ** 2) * 1000,
+    }
+    for wanted, mass in grams.items():
+        assert facts.factor(wanted) == pytest.approx(mass / grams[own])
+    surface = Uptake.of({**bare, "Units": "CM2ML", "SUVType": "BSA"})
+    assert surface.factor("body surface") == 1.0
+
+
+def test_james_lean_mass_is_refused_where_the_formula_fails():
+    with pytest.raises(InputError, match="does not hold"):
+        replace(Uptake.of(PET), weight_kg=260.0, size_m=1.5).factor("lean mass James")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_real_pet_that_holds_uptake_already_says_so(data):
+def test_a_real_pet_that_holds_uptake_already_keeps_its_values(data):
     folder = data / "series" / "sts003-pet"
-    with pytest.raises(InputError, match="GML"):
-        read_series(folder).suv({"Units": pydicom.dcmread(next(folder.iterdir())).Units})
+    volume = read_series(folder)
+    found = volume.suv({"Units": pydicom.dcmread(next(folder.iterdir())).Units})
+    np.testing.assert_array_equal(found.modality(), volume.modality())
+    assert found.rescale.unit == "g/ml"
+    with pytest.raises(InputError, match="BQML"):
+        volume.suv({"Units": "BQML"})
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+@pytest.mark.parametrize("name", ["statistics", "histogram", "histogram in limits", "threshold", "grow", "components"])
+def test_a_stored_volume_is_measured_in_slabs_of_whole_chunks(words, name, dtype, monkeypatch):
+    work = {
+        "statistics": lambda volume: volume.statistics().mean,
+        "histogram": lambda volume: volume.histogram(bins=50).counts,
+        "histogram in limits": lambda volume: volume.histogram(bins=50, limits=(-500, 2000)).counts,
+        "threshold": lambda volume: volume.threshold(500).array(),
+        "grow": lambda volume: volume.grow([(volume.index_to_lps @ [4, 20, 20, 1])[:3]], low=-900).array(),
+        "components": lambda volume: volume.components(800).statistics.means,
+    }[name]
+    array = words.astype(dtype) if dtype == "int16" else words.astype(dtype) / 7
+    expected = work(make(array))
+    monkeypatch.setattr(module, "_SLAB_BYTES", 4 * 40 * 50 * array.itemsize)
+    source = CountingSource(array, (2, 16, 16))
+    found = work(replace(make(array), source=source))
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    # A slab has four slices, two of chunks; each chunk is decoded once in a pass over the volume.
+    assert max(math.prod(part.stop - part.start for part in box) for box in source.boxes) == 4 * 40 * 50
+    passes = 2 if name == "components" or (name == "histogram" and dtype == "float32") else 1
+    counts = Counter(source.chunks())
+    assert set(counts.values()) == {passes}
+    assert len(counts) == 5 * 3 * 4
+
+
+def test_histograms_of_words_floats_and_own_rescales_are_numpys(words):
+    volumes = [
+        make(words, slope=0.5, intercept=-1024, padding=(-100, 100)),
+        make(words, slope=-2.0),
+        make(words.astype(np.float32) / 3),
+        replace(make(words), rescale=Rescale.linear(np.linspace(0.1, 3, 9), 0.0, unit="BQML")),
+        make(words.astype(np.int32)),
+        make((words & 255).astype(np.uint8)),
+    ]
+    for volume in volumes:
+        values = volume.modality().astype(np.float64)
+        if volume.presentation.padding:
+            values = values[(words < -100) | (words > 100)]
+        wanted, edges = np.histogram(values, 37, (values.min(), values.max()))
+        found = volume.histogram(bins=37)
+        np.testing.assert_array_equal(found.counts, wanted)
+        np.testing.assert_allclose(found.edges, edges, rtol=1e-12)

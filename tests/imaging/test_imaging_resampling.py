@@ -363,6 +363,61 @@ def test_a_stored_volume_is_regridded_in_slabs(interpolation: str, monkeypatch: 
         assert max(box[0].stop - box[0].start for box in source.boxes) <= 8
 
 
+def test_a_spline_plane_reads_the_chunks_within_its_support_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pacscore.imaging import sampled
+
+    monkeypatch.setattr(sampled, "_SPLINE_LINES", 16)
+    shape, chunk = (60, 100, 110), (8, 10, 10)
+    words = np.random.default_rng(3).integers(-1000, 1000, shape).astype(np.int16)
+    affine = oblique_affine((0.8, 0.8, 0.8))
+    source = CountingSource(words, chunk)
+    where: dict[str, Any] = {
+        "row_direction": (1, 0.5, 0.1), "column_direction": (-0.5, 1, 0), "spacing_mm": 0.8, "shape": (60, 70),
+        "interpolation": "bspline",
+    }  # fmt: skip
+    found = volume_of(words, affine, source=source).reslice(**where)
+    touched = set(source.chunks())
+    assert len(source.chunks()) == len(touched)
+    expected = volume_of(words, affine).reslice(**where)
+    assert np.abs(found.array - expected.array).max() < 1e-6 * 2000 * 2  # The slope of the rescale is 2.
+    assert found.index_to_lps is not None
+    grid = np.stack([np.zeros(4200), *np.indices((60, 70)).reshape(2, -1), np.ones(4200)])
+    points = (np.linalg.inv(affine) @ found.index_to_lps @ grid)[:3]
+    points = points[:, twin.inside(points, shape)]
+    near = set()
+    for corner in np.ndindex(2, 2, 2):
+        reach = (np.array(corner)[:, None] * 2 - 1) * (sampled._SPLINE_MARGIN + 1)
+        ends = np.clip(np.floor(points) + reach, 0, np.array(shape)[:, None] - 1).astype(int)
+        near |= {tuple(place) for place in (ends // np.array(chunk)[:, None]).T.tolist()}
+    box = [range(min(axis), max(axis) + 1) for axis in zip(*near, strict=True)]
+    assert len(touched) < 0.75 * np.prod([len(axis) for axis in box])  # The box around the plane was read before.
+    inside = twin.inside((np.linalg.inv(affine) @ found.index_to_lps @ grid)[:3], shape)
+    exact = twin.sample_points(twin.spline_coefficients(words * 2.0 - 1000), points, "bspline")
+    np.testing.assert_allclose(found.array.reshape(-1)[inside], exact, atol=0.05)
+
+
+def test_a_coarser_rotated_grid_keeps_what_is_smooth_and_averages_what_is_fine() -> None:
+    def of_place(affine: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[NDArray[Any], NDArray[Any]]:
+        places = affine @ np.stack([*np.indices(shape).reshape(3, -1), np.ones(np.prod(shape))])
+        x, y, z = (axis.reshape(shape) for axis in places[:3])
+        return 3 * x - 2 * y + z, 200 * np.cos(np.pi * x / 1.1)  # A ramp, and waves of 2.2 mm.
+
+    fine = np.eye(4)
+    fine[:3, :3] = np.eye(3)[::-1]  # One millimetre: slices along z, rows along y, columns along x.
+    smooth, waves = of_place(fine, (60, 60, 60))
+    volume = volume_of((smooth + waves).astype(np.float32), fine, rescale=Rescale.linear())
+    turned = oblique_affine((4.0, 4.0, 4.0))
+    turned[:3, 3] = np.array([29.5, 29.5, 29.5]) - turned[:3, :3] @ [2.5, 2.5, 2.5]
+    rotated = volume_of(np.zeros((6, 6, 6), np.int16), turned)
+    expected, _ = of_place(turned, (6, 6, 6))
+    for interpolation in ("linear", "cubic", "bspline"):
+        found = volume.resample(like=rotated, interpolation=interpolation)
+        np.testing.assert_allclose(found.index_to_lps, turned)
+        assert np.abs(found.modality() - expected).max() < 20
+    coarse = volume.resample(like=rotated, smooth=False)
+    assert np.abs(coarse.modality() - expected).max() > 100  # What would alias.
+
+
 def test_many_plain_threads_at_once_get_the_same_plane() -> None:
     words = _words((30, 60, 70))
     volume = volume_of(words, oblique_affine(), source=CountingSource(words, CHUNK))

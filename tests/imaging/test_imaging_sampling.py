@@ -12,6 +12,7 @@ from reference import sampling as twin
 
 from pacscore.errors import InputError
 from pacscore.imaging import arrays
+from pacscore.kernels.line_spans import BLOCK
 
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "float32", "float64", ">i2", ">f4"]
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"
@@ -105,14 +106,14 @@ def test_results_are_the_same_for_any_number_of_threads_and_any_part(interpolati
     lines = _oblique(300, origin=(0, 0, 20))
     lines[:, 0] = lines[0, 0] + np.arange(300)[:, None] * [0.1, 0.13, -0.05]
     results = [
-        arrays.sample_lines(array, lines, 200, depths=3, interpolation=interpolation, threads=threads)
+        arrays.sample_lines(array, lines, 300, depths=3, interpolation=interpolation, threads=threads)
         for threads in (1, 2, 3)
     ]
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
     parts = np.empty_like(results[0])
-    for part in ((0, 120, 0, 64), (120, 300, 0, 64), (0, 300, 64, 200)):
-        arrays.sample_lines(array, lines, 200, depths=3, interpolation=interpolation, part=part, out=parts)
+    for part in ((0, 120, 0, BLOCK), (120, 300, 0, BLOCK), (0, 300, BLOCK, 300)):
+        arrays.sample_lines(array, lines, 300, depths=3, interpolation=interpolation, part=part, out=parts)
     assert np.array_equal(results[0], parts)
 
 

@@ -144,7 +144,16 @@ def test_pseudo_colour_looks_every_value_up(name):
 
 @pytest.mark.parametrize(
     ("name", "file"),
-    [("hot iron", "hotiron"), ("spring", "spring"), ("summer", "summer"), ("fall", "fall"), ("winter", "winter")],
+    [
+        ("hot iron", "hotiron"),
+        ("spring", "spring"),
+        ("summer", "summer"),
+        ("fall", "fall"),
+        ("winter", "winter"),
+        ("pet", "pet"),
+        ("hot metal blue", "hotmetalblue"),
+        ("pet 20 step", "pet20step"),
+    ],
 )
 def test_palettes_of_the_standard_are_the_published_ones(name, file):
     import pydicom
@@ -155,6 +164,18 @@ def test_palettes_of_the_standard_are_the_published_ones(name, file):
     published = pydicom.dcmread(path, force=True)
     wanted = apply_color_lut(np.arange(256, dtype=np.uint8), published)
     assert np.abs(wanted.astype(int) - arrays.palette(name)).max() <= 1  # Where a segment's steps are no whole numbers.
+
+
+def test_palettes_of_numbers_have_those_of_the_standard():
+    # PS3.6 B.1.2, B.1.3, B.1.4: the first of each, one from the middle, the last.
+    for name, wanted in {
+        "pet": {0: (0, 0, 0), 1: (0, 2, 1), 64: (1, 126, 127), 128: (128, 0, 255), 255: (255, 255, 255)},
+        "hot metal blue": {0: (0, 0, 0), 1: (0, 0, 2), 128: (116, 17, 97), 255: (255, 255, 255)},
+        "pet 20 step": {0: (0, 0, 0), 64: (96, 96, 176), 128: (80, 192, 80), 255: (255, 255, 255)},
+    }.items():
+        colours = arrays.palette(name)
+        assert {place: tuple(colours[place].tolist()) for place in wanted} == wanted
+    assert len(np.unique(arrays.palette("pet 20 step"), axis=0)) == 20
 
 
 def test_overlays_are_drawn_where_they_lie_and_cut_at_the_border():

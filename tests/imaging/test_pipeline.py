@@ -12,6 +12,8 @@ from test_enhancement import volume
 
 from pacscore.errors import CancelledError, GeometryError, InputError
 from pacscore.imaging.enhancement_steps import STEPS as ENHANCEMENTS
+from pacscore.imaging.enhancement_steps import MatchHistogram
+from pacscore.imaging.matching import read_bins, reference_histogram
 from pacscore.imaging.pipeline import STEPS, Pipeline, Step
 from pacscore.imaging.values import Window
 
@@ -28,7 +30,7 @@ def test_steps_run_in_their_order_each_on_the_result_of_the_last():
 
 @pytest.mark.parametrize("name", STEPS)
 def test_each_step_survives_its_own_dictionary(name):
-    needed = {"spacing_mm": 2.0, "percent": 10, "sigma_value": 5, "strength": 3, "exponent": 0.5}
+    needed = {"series": "1.2.3", "spacing_mm": 2.0, "percent": 10, "sigma_value": 5, "strength": 3, "exponent": 0.5}
     given = {field.name: needed[field.name] for field in fields(STEPS[name].parameters) if field.name in needed}
     step = Step.of(name, given)
     told = step.as_dict()
@@ -125,3 +127,47 @@ def test_a_window_step_needs_both_numbers_or_neither():
     for given in ({"center": 1.0}, {"preset": "bone", "center": 1.0, "width": 2.0}):
         with pytest.raises(InputError, match="center and width together"):
             Step.of("window", given)
+
+
+def test_a_histogram_is_matched_to_a_series_or_to_a_file_of_bins(tmp_path):
+    from skimage.exposure import match_histograms
+
+    given = volume()
+    other = given.with_array(np.abs(given.array()[::-1]) // 2 + 7, derivation="other")
+    step = '[[step]]\nname = "match_histogram"\n'
+    found = Pipeline.parse(step + 'series = "1.2.3"').apply(given, open_series={"1.2.3": other}.__getitem__)
+    assert found.derivation == ("histogram matched to series 1.2.3",)
+    wanted = match_histograms(given.modality().astype(np.float64), other.modality().astype(np.float64))
+    np.testing.assert_allclose(found.modality(), wanted, atol=0.51 + 1e-3 * np.ptp(wanted))
+    exact = given.enhance(MatchHistogram(reference=other.modality().astype(np.int32)))
+    np.testing.assert_allclose(found.modality(), exact.modality(), atol=1e-2)
+    bins = reference_histogram(other)
+    path = tmp_path / "bins.csv"
+    np.savetxt(path, np.c_[bins.centers, bins.counts], delimiter=",", header="value,count", comments="")
+    again = Pipeline.parse(step + f'file = "{path}"').apply(given)
+    np.testing.assert_allclose(again.modality(), found.modality(), atol=1e-3)
+    with pytest.raises(InputError, match="Step 1 match_histogram: match_histogram names a series"):
+        Pipeline.parse(step + 'series = "1.2.3"').apply(given)
+    with pytest.raises(InputError, match="one of them"):
+        Pipeline.parse(step)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1,2", "two lines"),
+        ("1,2\n3", "two numbers"),
+        ("1,2\n2,x", "two numbers"),
+        ("1,2\n2,3\n4,1", "equal steps"),
+        ("2,2\n1,3", "equal steps"),
+        ("1,0\n2,0", "not all 0"),
+        ("1,-1\n2,3", "0 or more"),
+    ],
+)
+def test_a_file_that_holds_no_bins_is_refused(tmp_path, text, message):
+    path = tmp_path / "bins.csv"
+    path.write_text(text, "utf-8")
+    with pytest.raises(InputError, match=message):
+        read_bins(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_bins(tmp_path / "none.csv")

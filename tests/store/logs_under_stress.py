@@ -85,7 +85,9 @@ class Day:
             name = f"{self.label}-{number}"
             self.promises.say("asked", name)
             with journal.spooling(_pieces(body_of(name))) as spool:
-                self.positions[name] = spool.append(name.encode())
+                written = spool.write(name.encode())
+                journal.wait([written])
+                self.positions[name] = written.position
             self.promises.say("acknowledged", name)
 
     def _forget(self, journal: Journal) -> None:

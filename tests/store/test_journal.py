@@ -120,7 +120,9 @@ def test_a_stream_of_unknown_length_is_stored_whole(folder: Path, length: int) -
     with Journal.open(folder, FS, SETTINGS) as journal:
         with journal.spooling(chunks()) as spool:
             assert spool.length == length
-            position = spool.append(b"%d" % sum(seen))
+            written = spool.write(b"%d" % sum(seen))
+            journal.wait([written])
+            position = written.position
         assert journal.read(position) == (b"%d" % length, whole)
 
 

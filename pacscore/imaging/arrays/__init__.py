@@ -11,6 +11,7 @@ from pacscore.imaging.arrays.comparison import mean_squared_error, peak_signal_t
 from pacscore.imaging.arrays.components import (
     CONNECTIVITIES,
     LabelStatistics,
+    connected_region,
     grow_region,
     label_components,
     measure_labels,
@@ -45,7 +46,7 @@ from pacscore.imaging.arrays.sampling import COMBINATIONS, Scale, plane_lines, r
 from pacscore.imaging.arrays.showing import DisplayMap, display_map, display_stored, stored_values
 from pacscore.imaging.arrays.statistics import Histogram, Statistics, histogram, histogram_16, statistics
 from pacscore.imaging.arrays.taps import INTERPOLATIONS, AxisTaps, axis_taps, check_interpolation
-from pacscore.imaging.arrays.watching import Watch
+from pacscore.imaging.arrays.watching import UNWATCHED, Progress, Watch
 
 __all__ = [
     "COMBINATIONS",
@@ -54,6 +55,7 @@ __all__ = [
     "PALETTES",
     "PROJECTION_KINDS",
     "UNLIT",
+    "UNWATCHED",
     "VOI_FUNCTIONS",
     "AxisTaps",
     "ClassificationTable",
@@ -61,6 +63,7 @@ __all__ = [
     "Histogram",
     "LabelStatistics",
     "Lighting",
+    "Progress",
     "RayGrid",
     "RayVolume",
     "Scale",
@@ -74,6 +77,7 @@ __all__ = [
     "check_kind",
     "check_window",
     "clahe",
+    "connected_region",
     "ddl_of_p_values",
     "display_map",
     "display_stored",

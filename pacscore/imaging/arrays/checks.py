@@ -34,6 +34,18 @@ def native(words: NDArray[Any]) -> NDArray[Any]:
     return np.require(words, words.dtype.newbyteorder("="), ("C", "A"))
 
 
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """``array`` as kernels get their input: whether it can be written to would be a type of its own to compile for."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def kernel_input(words: NDArray[Any]) -> NDArray[Any]:
+    """``words`` as a kernel reads them: ``native`` and read-only."""
+    return read_only(native(words))
+
+
 def per_frame(value: ArrayLike, frames: int, name: str) -> NDArray[np.float64]:
     """One finite number for each of ``frames`` frames, float64; a single one serves all.
 
@@ -47,7 +59,7 @@ def per_frame(value: ArrayLike, frames: int, name: str) -> NDArray[np.float64]:
         raise InputError(f"{name}: {frames} frames need one value or {frames}, not {given.size}.", found=given.size)
     if not np.isfinite(given).all():
         raise InputError(f"{name} is not finite. Correct the attribute.")
-    return np.ascontiguousarray(np.broadcast_to(given.reshape(-1), (frames,)))
+    return read_only(np.ascontiguousarray(np.broadcast_to(given.reshape(-1), (frames,))))
 
 
 def refuse_overlap(source: NDArray[Any], target: NDArray[Any]) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pacscore.dicom.colour import ybr_full_to_rgb
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array
+from pacscore.imaging.arrays.checks import kernel_input, output_array, read_only
 from pacscore.kernels import pointwise as kernels
 from pacscore.parallel import run_tiles
 
@@ -26,6 +26,17 @@ def _segments(*samples: Mapping[int, int]) -> Colours:
     return np.floor(np.stack(columns, axis=-1) + 0.5).astype(np.uint8)
 
 
+def _published(file: str) -> Colours:
+    """A well-known palette (PS3.6 Annex B) that is a list of numbers, from the file of it that pydicom carries."""
+    import pydicom
+    from pydicom.data import get_palette_files
+
+    (path,) = get_palette_files(f"{file}.dcm")
+    stated = pydicom.dcmread(path)
+    columns = [stated[f"{colour}PaletteColorLookupTableData"].value for colour in ("Red", "Green", "Blue")]
+    return np.stack([np.frombuffer(column, np.uint8, 256) for column in columns], axis=-1)
+
+
 _PALETTES: Mapping[str, Callable[[], Colours]] = MappingProxyType({
     "grey": lambda: _segments(*[{0: 0, 255: 255}] * 3),
     # PS3.6 Annex B.1.1: red doubles over the lower half, green over the upper, blue fourfold over the last quarter; the
@@ -37,13 +48,17 @@ _PALETTES: Mapping[str, Callable[[], Colours]] = MappingProxyType({
     "summer": lambda: _segments({0: 0, 255: 0}, {0: 255, 255: 128}, {0: 0, 127: 0, 255: 254}),
     "fall": lambda: _segments({0: 255, 255: 255}, {0: 255, 255: 0}, {0: 0, 255: 0}),
     "winter": lambda: _segments({0: 0, 127: 0, 255: 127}, {0: 0, 255: 255}, {0: 255, 255: 128}),
+    # B.1.2 to B.1.4.
+    "pet": lambda: _published("pet"),
+    "hot metal blue": lambda: _published("hotmetalblue"),
+    "pet 20 step": lambda: _published("pet20step"),
     # Not of the Standard: the spectrum from blue to red in four equal segments.
     "rainbow": lambda: _segments({0: 0, 128: 0, 192: 255, 255: 255}, {0: 0, 64: 255, 192: 255, 255: 0},
                                  {0: 255, 64: 255, 128: 0, 255: 0}),
 })  # fmt: skip
 
 PALETTES = tuple(_PALETTES)
-"""Names of ``palette``: those of PS3.6 Annex B that are segments, plain grey, and a spectrum."""
+"""Names of ``palette``: the well-known ones of PS3.6 Annex B, plain grey, and a spectrum."""
 
 
 def palette(name: str) -> Colours:
@@ -85,7 +100,7 @@ def pseudo_colour(shown: NDArray[Any], colours: str | ArrayLike, *, out: Colours
         raise InputError(f"A palette colours uint8 display values, not {shown.dtype}: window first.")
     table = _colours(colours)
     target = output_array(out, (*shown.shape, 3), np.dtype(np.uint8))
-    source, rgb = native(shown).reshape(-1), target.reshape(-1, 3)
+    source, rgb = kernel_input(shown).reshape(-1), target.reshape(-1, 3)
     run_tiles(lambda a, b: kernels.colour_into(source[a:b], table, rgb[a:b]), source.size, tile=_TILE)
     return target
 
@@ -137,9 +152,9 @@ def fuse(
         shares[0] = 0.0
     if shares.shape != (256,) or not ((shares >= 0) & (shares <= 1)).all():
         raise InputError("Opacity is 0 to 1: one number, or one for each of 256 display values.", found=shares.shape)
-    alpha = np.floor(shares * 255 + 0.5).astype(np.uint8)
+    alpha = read_only(np.floor(shares * 255 + 0.5).astype(np.uint8))
     target = output_array(out, (*below.shape, 3), np.dtype(np.uint8))
-    low, high, rgb = native(below).reshape(-1), native(above).reshape(-1), target.reshape(-1, 3)
+    low, high, rgb = kernel_input(below).reshape(-1), kernel_input(above).reshape(-1), target.reshape(-1, 3)
     run_tiles(lambda a, b: kernels.fuse_into(low[a:b], high[a:b], under, over, alpha, rgb[a:b]), low.size, tile=_TILE)
     return target
 
@@ -246,8 +261,8 @@ def ybr_to_rgb(ybr: NDArray[Any], *, photometric: str, bits: int = 8) -> NDArray
 
 def _colours(colours: str | ArrayLike) -> Colours:
     if isinstance(colours, str):
-        return palette(colours)
+        return read_only(palette(colours))
     table = np.asarray(colours)
     if table.shape != (256, 3) or table.dtype != np.uint8:
         raise InputError(f"A palette is (256, 3) uint8, not {table.dtype} {table.shape}.", found=table.shape)
-    return np.ascontiguousarray(table)
+    return read_only(np.ascontiguousarray(table))

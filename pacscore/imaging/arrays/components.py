@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError, LimitError
-from pacscore.imaging.arrays.checks import native, output_array
+from pacscore.imaging.arrays.checks import kernel_input, output_array, read_only
+from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import components as kernels
 from pacscore.kernels import runs
 from pacscore.kernels import statistics as statistics_kernels
-from pacscore.parallel import run_tiles
 
 CONNECTIVITIES = (6, 18, 26)
 """Neighbours of a voxel: those that share a face; or an edge, too; or a corner, too."""
@@ -81,6 +81,7 @@ def label_components(
     dtype: type[np.uint16 | np.uint32] = np.uint32,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
+    watch: Watch = UNWATCHED,
 ) -> tuple[NDArray[Any], int]:
     """Number the connected components of a mask.
 
@@ -96,6 +97,8 @@ def label_components(
         Shape of ``mask``, dtype as asked for, C order.
     threads : int, optional
         At most so many; by default those of ``Settings``.
+    watch : Watch
+        Progress and cancelling.
 
     Returns
     -------
@@ -130,8 +133,9 @@ def label_components(
     target = np.zeros(mask.shape, wanted) if out is None else output_array(out, mask.shape, wanted)
     if out is not None:
         target[...] = 0
-    rows = _rows_of(mask, 2 if connectivity == 26 else 1, threads)
-    roots, labels = _number(rows, connectivity, threads)
+    watch = watch.limited(threads)
+    rows = _rows_of(mask, 2 if connectivity == 26 else 1, watch)
+    roots, labels = _number(rows, connectivity, watch)
     if len(labels) >= 1 << (8 * wanted.itemsize):
         raise LimitError(f"The mask has {len(labels)} components, more than {wanted} can number. Ask for uint32.")
     if not len(labels):
@@ -143,19 +147,22 @@ def label_components(
             rows.bits, rows.shape[1], rows.size, rows.firsts, rows.edges, names, roots, lines, start, stop
         )
 
-    run_tiles(fill, len(lines), tile=_ROW_TILE, threads=threads)
+    watch.run("filling components", fill, len(lines), tile=_ROW_TILE)
     return target, len(labels)
 
 
-def measure_labels(labels: NDArray[Any], values: NDArray[Any] | None = None) -> LabelStatistics:
+def measure_labels(
+    labels: NDArray[Any], values: NDArray[Any] | Iterable[NDArray[Any]] | None = None
+) -> LabelStatistics:
     """Measure each label of a labelled array.
 
     Parameters
     ----------
     labels : NDArray
         ``(slices, rows, columns)`` integers; 0 is outside, the largest says how many there are.
-    values : NDArray, optional
-        Of the same shape; their statistics inside each label are added. NaN and infinities are left out.
+    values : NDArray or an iterable of them, optional
+        Of the same shape, or its parts along the slices in their order; their statistics inside each label are added.
+        NaN and infinities are left out.
 
     Raises
     ------
@@ -171,7 +178,7 @@ def measure_labels(labels: NDArray[Any], values: NDArray[Any] | None = None) -> 
         raise InputError(
             f"Labels are (slices, rows, columns) integers from 0: these are {labels.dtype} {labels.shape}."
         )
-    ready = np.ascontiguousarray(labels, np.uint32)
+    ready = read_only(np.ascontiguousarray(labels, np.uint32))
     count = int(ready.max()) if ready.size else 0
     voxels, sums, boxes = np.zeros(count, np.int64), np.zeros((count, 3), np.int64), np.empty((count, 6), np.int64)
     boxes[:, ::2], boxes[:, 1::2] = np.iinfo(np.int64).max, -1
@@ -181,7 +188,9 @@ def measure_labels(labels: NDArray[Any], values: NDArray[Any] | None = None) -> 
     centroids = np.full((count, 3), np.nan)
     np.divide(sums, 2.0 * voxels[:, None], out=centroids, where=voxels[:, None] > 0)
     found = LabelStatistics(voxels, centroids, np.stack([boxes[:, ::2], boxes[:, 1::2] + 1], axis=-1))
-    return found if values is None else _with_values(found, ready, values)
+    if values is None:
+        return found
+    return _with_values(found, ready, [values] if isinstance(values, np.ndarray) else values)
 
 
 def grow_region(
@@ -218,20 +227,47 @@ def grow_region(
     """
     if not low <= high:
         raise InputError(f"A region grows between two values, the lower first: {low} and {high} are not.")
-    places = np.asarray(seeds, np.int64)
-    if values.ndim != 3 or places.ndim != 2 or places.shape[1] != 3 or not len(places):
-        raise InputError("Give seeds as (slice, row, column) of an array of three axes.", found=places.shape)
-    if (places < 0).any() or (places >= values.shape).any():
-        raise InputError(f"A seed lies outside the array of shape {values.shape}.", found=places.tolist())
     inside = (values >= low) & (values <= high)
-    labels, _ = label_components(inside, connectivity=connectivity, threads=threads)
+    return connected_region(inside, seeds, connectivity=connectivity, threads=threads)
+
+
+def connected_region(
+    mask: NDArray[Any],
+    seeds: Sequence[Sequence[int]],
+    *,
+    connectivity: int = 6,
+    threads: int | None = None,
+    watch: Watch = UNWATCHED,
+) -> NDArray[np.bool_]:
+    """The part of a mask that is connected with a seed.
+
+    Parameters
+    ----------
+    mask : NDArray
+        ``(slices, rows, columns)`` bool or uint8; any value but 0 is inside.
+    seeds, connectivity, threads
+        As in ``grow_region``; a seed outside the mask adds nothing.
+    watch : Watch
+        Progress and cancelling.
+
+    Raises
+    ------
+    InputError
+        There is no seed, or one lies outside the array.
+    """
+    places = np.asarray(seeds, np.int64)
+    if mask.ndim != 3 or places.ndim != 2 or places.shape[1] != 3 or not len(places):
+        raise InputError("Give seeds as (slice, row, column) of an array of three axes.", found=places.shape)
+    if (places < 0).any() or (places >= mask.shape).any():
+        raise InputError(f"A seed lies outside the array of shape {mask.shape}.", found=places.tolist())
+    labels, _ = label_components(mask, connectivity=connectivity, threads=threads, watch=watch)
     wanted = np.unique(labels[tuple(places.T)])
     if wanted.size and wanted[0] == 0:
         wanted = wanted[1:]
     return np.asarray(labels == wanted[0] if wanted.size == 1 else np.isin(labels, wanted))
 
 
-def _rows_of(mask: NDArray[Any], size: int, threads: int | None) -> _Rows:
+def _rows_of(mask: NDArray[Any], size: int, watch: Watch) -> _Rows:
     """The bits of a mask's rows and the runs of its blocks."""
     if mask.ndim not in {2, 3} or mask.dtype not in (np.bool_, np.uint8):
         raise InputError(
@@ -251,31 +287,34 @@ def _rows_of(mask: NDArray[Any], size: int, threads: int | None) -> _Rows:
         )
     if columns > _COLUMNS_MAX:
         raise LimitError(f"Rows have {columns} columns, more than {_COLUMNS_MAX}. Turn the mask round.")
-    lines = native(mask).reshape(-1, columns).view(np.uint8)
+    lines = kernel_input(mask).reshape(-1, columns).view(np.uint8)
     bits = np.empty((len(lines), -(-columns // 64)), np.uint64)
-    run_tiles(
+    watch.run(
+        "packing rows",
         lambda start, stop: runs.pack_rows_into(lines[start:stop], bits[start:stop]),
-        len(lines), tile=_ROW_TILE, threads=threads,
+        len(lines), tile=_ROW_TILE,
     )  # fmt: skip
     layers, across = -(-slices // size), -(-rows // size)
     merged, counts = np.empty((layers * across, bits.shape[1]), np.uint64), np.empty(layers * across, np.int64)
-    run_tiles(
+    watch.run(
+        "merging rows",
         lambda start, stop: runs.merge_blocks_into(bits, slices, rows, size, merged, counts, start, stop),
-        layers, tile=_LAYER_TILE, threads=threads,
+        layers, tile=_LAYER_TILE,
     )  # fmt: skip
     firsts = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=firsts[1:])
     if firsts[-1] > _RUNS_MAX:
         raise LimitError(f"The mask has {firsts[-1]} runs, more than {_RUNS_MAX}. Label it in parts.")
     edges = np.empty(2 * int(firsts[-1]), np.int32)
-    run_tiles(
+    watch.run(
+        "finding runs",
         lambda start, stop: runs.find_runs_into(merged[start:stop], columns, firsts[start : stop + 1], edges),
-        len(counts), tile=_ROW_TILE, threads=threads,
+        len(counts), tile=_ROW_TILE,
     )  # fmt: skip
     return _Rows(shape, size, bits, merged, firsts, edges)
 
 
-def _number(rows: _Rows, connectivity: int, threads: int | None) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def _number(rows: _Rows, connectivity: int, watch: Watch) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The root of each run, roots numbered from 0, and the label of each root."""
     slices, height, _ = rows.shape
     parents = np.arange(rows.run_count, dtype=np.int32)
@@ -291,7 +330,7 @@ def _number(rows: _Rows, connectivity: int, threads: int | None) -> tuple[NDArra
         if within and rows.size > 1:
             kernels.find_first_voxels_into(rows.bits, slices, height, rows.firsts, rows.edges, places, start, stop)
 
-    run_tiles(link, rows.layer_count, tile=slab, threads=threads)
+    watch.run("linking runs", link, rows.layer_count, tile=slab)
     for seam in range(slab, rows.layer_count, slab):
         link(seam, seam + 1, within=False)
     roots = np.empty(rows.run_count, np.int32)
@@ -301,14 +340,20 @@ def _number(rows: _Rows, connectivity: int, threads: int | None) -> tuple[NDArra
     return roots, labels
 
 
-def _with_values(found: LabelStatistics, labels: NDArray[np.uint32], values: NDArray[Any]) -> LabelStatistics:
+def _with_values(found: LabelStatistics, labels: NDArray[np.uint32], parts: Iterable[NDArray[Any]]) -> LabelStatistics:
     """Add the statistics of values inside the labels."""
-    if values.shape != labels.shape:
-        raise InputError(f"Values have the labels' shape {labels.shape}, not {values.shape}.", found=values.shape)
     moments = np.empty((len(found), 5))
     moments[:] = 0, 0, 0, np.inf, -np.inf
-    ready = np.ascontiguousarray(values, np.float32)
-    statistics_kernels.label_moments_into(labels.reshape(-1), ready.reshape(-1), moments)
+    start = 0
+    for values in parts:
+        stop = start + len(values)
+        if values.shape != labels[start:stop].shape:
+            raise InputError(f"Values have the labels' shape {labels.shape}, not {values.shape}.", found=values.shape)
+        ready = read_only(np.ascontiguousarray(values, np.float32))
+        statistics_kernels.label_moments_into(labels[start:stop].reshape(-1), ready.reshape(-1), moments)
+        start = stop
+    if start != len(labels):
+        raise InputError(f"There are values of {start} slices for labels of {len(labels)}.", found=start)
     count = np.where(moments[:, 0] > 0, moments[:, 0], np.nan)
     means = moments[:, 1] / count
     spread = np.sqrt(np.maximum(moments[:, 2] / count - means * means, 0.0))

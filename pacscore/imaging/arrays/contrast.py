@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
-from pacscore.imaging.arrays.stacks import finite_limits, numbers_of, read_only
+from pacscore.imaging.arrays.checks import native, output_array, read_only, refuse_overlap
+from pacscore.imaging.arrays.stacks import finite_limits, numbers_of
+from pacscore.imaging.arrays.statistics import Histogram, histogram_16
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import contrast as kernels
 
@@ -65,13 +66,15 @@ def equalize(
     return _looked_up(source, places, table)
 
 
-def match_histogram(values: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float32]:
+def match_histogram(values: NDArray[Any], reference: NDArray[Any] | Histogram) -> NDArray[np.float32]:
     """Change values so that their distribution becomes that of ``reference``.
 
     Parameters
     ----------
-    values, reference : NDArray
-        Integers or floats, any shape each. Floats of more than 65536 steps of their range are sorted into these.
+    values : NDArray
+        Integers or floats, any shape. Floats of more than 65536 steps of their range are sorted into these.
+    reference : NDArray or Histogram
+        As ``values``; or how often its values occur.
 
     Returns
     -------
@@ -93,17 +96,23 @@ def match_histogram(values: NDArray[Any], reference: NDArray[Any]) -> NDArray[np
     >>> match_histogram(np.array([1, 2, 3, 4], np.int16), np.array([10, 20, 30, 40], np.int16))
     array([10., 20., 30., 40.], dtype=float32)
     """
-    source, model = numbers_of(values), numbers_of(reference)
-    shares, tables = [], []
-    places: NDArray[np.int32] = np.empty(0, np.int32)
-    for numbers in (model, source):
-        smallest, largest = finite_limits(numbers)
-        places, step = _binned(numbers, smallest, largest, 65536)
-        counts = _counts(places, step)
-        tables.append((smallest + (largest - smallest) * np.arange(step) / max(step - 1, 1), counts > 0))
-        shares.append(np.cumsum(counts) / max(int(counts.sum()), 1))
-    (levels, is_there), _ = tables
-    table = np.interp(shares[1], shares[0][is_there], levels[is_there]).astype(np.float32)
+    source = numbers_of(values)
+    smallest, largest = finite_limits(source)
+    places, step = _binned(source, smallest, largest, 65536)
+    if isinstance(reference, Histogram):
+        levels, occurring = reference.centers, reference.counts
+        if not occurring.any():
+            raise InputError("A histogram in which nothing was counted is no reference.")
+    else:
+        model = numbers_of(reference)
+        low, high = finite_limits(model)
+        placed, count = _binned(model, low, high, 65536)
+        levels = low + (high - low) * np.arange(count) / max(count - 1, 1)
+        occurring = _counts(placed, count)
+    is_there = occurring > 0
+    shares = np.cumsum(_counts(places, step))
+    wanted = np.cumsum(occurring)[is_there]
+    table = np.interp(shares / max(int(shares[-1]), 1), wanted / wanted[-1], levels[is_there]).astype(np.float32)
     return _looked_up(source, places, table)
 
 
@@ -266,11 +275,10 @@ def _binned(values: NDArray[Any], low: float, high: float, bins: int) -> tuple[N
 
 
 def _counts(places: NDArray[np.int32], bins: int) -> NDArray[np.int64]:
-    counts = np.zeros((2, bins), np.int64)
     valid = places if not places.size or places.min() >= 0 else places[places >= 0]
-    kernels.count_values_into(read_only(valid), 0, counts)
-    total: NDArray[np.int64] = counts.sum(axis=0)
-    return total
+    if bins > 1 << 16:
+        return np.bincount(valid, minlength=bins)
+    return histogram_16(valid.astype(np.uint16))[:bins]
 
 
 def _looked_up(values: NDArray[Any], places: NDArray[np.int32], table: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
+from pacscore.imaging.arrays.checks import read_only
 from pacscore.imaging.arrays.stacks import (
     PerAxis,
     float_output,
     float_stack,
     per_axis,
-    read_only,
     stack_of,
     widened,
     window_size,

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array, per_frame, refuse_overlap
+from pacscore.imaging.arrays.checks import (
+    kernel_input,
+    native,
+    output_array,
+    per_frame,
+    read_only,
+    refuse_overlap,
+)
 from pacscore.kernels import display as kernels
 
 VOI_FUNCTIONS = ("LINEAR", "LINEAR_EXACT", "SIGMOID")
@@ -106,7 +113,7 @@ def rescale(
         raise InputError(f"Cannot rescale {words.dtype} of {words.ndim} axes: give (frames, …) numbers.")
     frames = words.shape[0]
     slopes, intercepts = per_frame(slope, frames, "Rescale Slope"), per_frame(intercept, frames, "Rescale Intercept")
-    ready = native(words)
+    ready = kernel_input(words)
     target = output_array(out, words.shape, np.dtype(np.float32))
     refuse_overlap(ready, target)
     if words.size:
@@ -148,10 +155,10 @@ def look_up(
         raise InputError(f"A lookup table maps integers of at most 32 bits: the words are {words.dtype}.")
     if table.ndim != 1 or table.size == 0:
         raise InputError(f"A lookup table has one axis and at least one entry: it has shape {table.shape}.")
-    ready = native(words)
+    ready = kernel_input(words)
     target = output_array(out, words.shape, np.dtype(np.float32))
     refuse_overlap(ready, target)
-    entries = np.ascontiguousarray(table, np.float32)
+    entries = read_only(np.ascontiguousarray(table, np.float32))
     kernels.look_up_into(ready.reshape(-1), first, entries, target.reshape(-1))
     return target
 
@@ -206,7 +213,7 @@ def window(
         )
     if bits not in {8, 16}:
         raise InputError(f"Display values have 8 or 16 bits, not {bits}.", found=bits)
-    ready = np.ascontiguousarray(values, np.float32)
+    ready = read_only(np.ascontiguousarray(values, np.float32))
     target = output_array(out, values.shape, np.dtype(f"u{bits // 8}"))
     shown = {
         "LINEAR": kernels.window_linear_into,

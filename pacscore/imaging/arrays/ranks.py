@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError, UnsupportedError
-from pacscore.imaging.arrays.checks import output_array, refuse_overlap
-from pacscore.imaging.arrays.stacks import PerAxis, read_only, stack_of, widened, window_size
+from pacscore.imaging.arrays.checks import output_array, read_only, refuse_overlap
+from pacscore.imaging.arrays.stacks import PerAxis, stack_of, widened, window_size
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import median as networks
 from pacscore.kernels import rank as halving

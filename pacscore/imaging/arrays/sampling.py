@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
 from pacscore.imaging.arrays.taps import B_SPLINE, CATMULL_ROM, AxisTaps, check_interpolation
+from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import regrid as grids
 from pacscore.kernels import sample_cubic, sample_nearest
 from pacscore.kernels import sample_lines as linear
-from pacscore.parallel import run_tiles
+from pacscore.kernels.line_spans import BLOCK
 
 COMBINATIONS = ("mean", "sum", "max", "min")
 """How several samples in depth make one value."""
@@ -101,6 +102,7 @@ def sample_lines(
     part: tuple[int, int, int, int] | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
+    watch: Watch = UNWATCHED,
 ) -> NDArray[Any]:
     """Sample an array along straight lines.
 
@@ -128,6 +130,8 @@ def sample_lines(
         default new, float32.
     threads : int, optional
         How many to use at most; the result is the same for any number.
+    watch : Watch
+        Progress and cancelling.
 
     Raises
     ------
@@ -151,7 +155,7 @@ def sample_lines(
     target = _target(out, (len(lines), columns))
     refuse_overlap(array, target)
     span = part or (0, len(lines), 0, columns)
-    if not (0 <= span[0] <= span[1] <= len(lines) and 0 <= span[2] <= span[3] <= columns) or span[2] % linear.BLOCK:
+    if not (0 <= span[0] <= span[1] <= len(lines) and 0 <= span[2] <= span[3] <= columns) or span[2] % BLOCK:
         raise InputError(f"Part {span} does not lie within {len(lines)} lines of {columns} columns, or begins between.")
     kernel, options = _kernel(interpolation)
     held = np.ascontiguousarray(lines, np.float64)
@@ -162,12 +166,12 @@ def sample_lines(
 
     def fill(begin: int, end: int) -> None:
         tile = np.array([span[0] + begin, span[0] + end, span[2], span[3]], np.int64)
-        scratch, offsets = np.zeros((5, linear.BLOCK + 8), np.float32), np.empty(linear.BLOCK + 8, np.int32)
-        kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, offsets, target)
+        scratch, offsets = np.zeros((5, BLOCK + 8), np.float32), np.empty(BLOCK + 8, np.int32)
+        spans = np.empty((end - begin, depths, 4), np.int32)
+        kernel(ready, first, whole, held, depths, number, *options, values, tile, scratch, offsets, spans, target)
 
-    run_tiles(
-        fill, span[1] - span[0], tile=max(8, _TILE_SAMPLES // max(1, (span[3] - span[2]) * depths)), threads=threads
-    )
+    tile_lines = max(8, _TILE_SAMPLES // max(1, (span[3] - span[2]) * depths))
+    watch.limited(threads).run("sampling", fill, span[1] - span[0], tile=tile_lines)
     return target
 
 
@@ -223,6 +227,7 @@ def regrid(
     scale: Scale | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
+    watch: Watch = UNWATCHED,
 ) -> NDArray[Any]:
     """Resample an array onto a grid along its own axes.
 
@@ -232,7 +237,7 @@ def regrid(
         ``(slices, rows, columns)``; for ``bspline`` taps its ``spline_coefficients``.
     axes : tuple of AxisTaps
         The places along slices, rows and columns; see ``axis_taps``.
-    scale, out, threads
+    scale, out, threads, watch
         As in ``sample_lines``; ``out`` has the counts of the three axes.
 
     Raises
@@ -269,7 +274,7 @@ def regrid(
             weights, here, values, plane, row, line, target[begin:end],
         )  # fmt: skip
 
-    run_tiles(fill, target.shape[0], tile=_SLICES_OF_TILE, threads=threads)
+    watch.limited(threads).run("resampling", fill, target.shape[0], tile=_SLICES_OF_TILE)
     return target
 
 
@@ -286,7 +291,11 @@ def _column_tables(axis: AxisTaps) -> tuple[NDArray[np.int32], NDArray[np.float3
 
 
 def spline_coefficients(
-    array: NDArray[Any], *, out: NDArray[np.float32] | None = None, threads: int | None = None
+    array: NDArray[Any],
+    *,
+    out: NDArray[np.float32] | None = None,
+    threads: int | None = None,
+    watch: Watch = UNWATCHED,
 ) -> NDArray[np.float32]:
     """The coefficients of the cubic B-spline through all voxels.
 
@@ -298,6 +307,8 @@ def spline_coefficients(
         Shape of ``array``, C order, not overlapping it.
     threads : int, optional
         How many to use at most.
+    watch : Watch
+        Progress and cancelling.
 
     Raises
     ------
@@ -327,14 +338,13 @@ def spline_coefficients(
             np.multiply(array[number], factor, out=target[number], dtype=np.float32, casting="unsafe")
             grids.filter_plane_into(target[number], scratch)
 
-    run_tiles(along_plane, slices, threads=threads)
+    watch = watch.limited(threads)
+    watch.run("spline coefficients in planes", along_plane, slices)
     if slices > 1:
-        flat = target.reshape(slices, rows * columns)
-        tile = 512
-        run_tiles(
-            lambda begin, end: grids.filter_slices_into(flat, begin * tile, min(end * tile, rows * columns)),
-            -(-rows * columns // tile),
-            tile=4,
-            threads=threads,
-        )
+        flat, tile = target.reshape(slices, -1), 512
+
+        def across_planes(begin: int, end: int) -> None:
+            grids.filter_slices_into(flat, begin * tile, min(end * tile, rows * columns))
+
+        watch.run("spline coefficients across planes", across_planes, -(-rows * columns // tile), tile=4)
     return target

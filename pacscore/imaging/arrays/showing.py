@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
+from pacscore.imaging.arrays.checks import kernel_input, output_array, read_only, refuse_overlap
 from pacscore.imaging.arrays.intensity import rescale, window
 from pacscore.kernels import pointwise as kernels
 from pacscore.parallel import run_tiles
@@ -70,7 +70,7 @@ class DisplayMap:
         """
         if words.dtype.newbyteorder("=") != self.dtype:
             raise InputError(f"The map is of {self.dtype} words, these are {words.dtype}.", found=str(words.dtype))
-        ready = native(words)
+        ready = kernel_input(words)
         target = aligned_empty(words.shape, self.table.dtype) if out is None else out
         target = output_array(target, words.shape, self.table.dtype)
         refuse_overlap(ready, target)
@@ -125,7 +125,7 @@ def display_map(
         keys = ((words.astype(np.int64) >> (high + 1 - bits)) & mask) ^ sign
         shown, mask, sign = shown[keys], (1 << width) - 1, 0
     base, top = _changing(shown)
-    table = np.ascontiguousarray(shown[base : top + 1])
+    table = read_only(np.ascontiguousarray(shown[base : top + 1]))
     ramp = None
     if width == 16 and table.dtype == np.uint8:
         ramp = _proved(_find_ramp(table, mask, sign, base), shown, sign)
@@ -244,7 +244,8 @@ def _find_ramp(table: NDArray[np.uint8], mask: int, sign_bit: int, base: int) ->
         if least <= most:
             above, addend = divmod((least + most) // 2, 1 << 16)
             offset = (first << drop) + above
-            return np.array([mask, sign_bit, base, span, shift, factor, addend, offset, drop, flip], np.uint16)
+            numbers = [mask, sign_bit, base, span, shift, factor, addend, offset, drop, flip]
+            return read_only(np.array(numbers, np.uint16))
     return None
 
 
@@ -252,7 +253,7 @@ def _proved(numbers: NDArray[np.uint16] | None, shown: NDArray[np.uint8], sign: 
     """The numbers, if the kernel itself gives the display value of every stored value with them."""
     if numbers is None:
         return None
-    words = (np.arange(len(shown)) ^ sign).astype(np.uint16)
+    words = read_only((np.arange(len(shown)) ^ sign).astype(np.uint16))
     found = np.empty(len(shown), np.uint8)
     kernels.ramp_into(words, numbers, False, found)
     return numbers if np.array_equal(found, shown) else None

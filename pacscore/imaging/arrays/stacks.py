@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native, output_array, refuse_overlap
+from pacscore.imaging.arrays.checks import native, output_array, read_only, refuse_overlap
 
 AXES = ("slices", "rows", "columns")
 
@@ -34,13 +34,6 @@ def stack_of(values: NDArray[Any]) -> NDArray[Any]:
         )
     ready = native(values)
     return ready if values.ndim == 3 else ready[None]
-
-
-def read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """``array`` as kernels get their input: whether it can be written to would be a type of its own to compile for."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def float_stack(values: NDArray[Any]) -> NDArray[np.float32]:

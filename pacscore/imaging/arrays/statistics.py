@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
-from pacscore.imaging.arrays.checks import native
+from pacscore.imaging.arrays.checks import kernel_input, read_only
 from pacscore.kernels import statistics as kernels
 from pacscore.parallel import map_ordered
 
@@ -126,8 +126,8 @@ def histogram_16(
     if words.dtype.kind not in "iu" or words.dtype.itemsize > 2:
         raise InputError(f"Only integers of 8 and 16 bits are counted value by value, not {words.dtype}.")
     bits = words.dtype.itemsize * 8
-    ready = native(words).reshape(-1)
-    ready = ready.view(f"u{words.dtype.itemsize}").astype(np.uint16, copy=False)
+    ready = kernel_input(words).reshape(-1).view(f"u{words.dtype.itemsize}")
+    ready = read_only(ready.astype(np.uint16, copy=False))
     held = None if mask is None else mask_bytes(mask, words.shape)
 
     def count(start: int) -> NDArray[np.int64]:
@@ -176,8 +176,7 @@ def histogram(
     InputError
         No bins, limits the wrong way round, or a mask that does not fit.
     """
-    if bins < 1 or (limits is not None and not (math.isfinite(limits[0]) and limits[0] < limits[1] < math.inf)):
-        raise InputError(f"A histogram has bins, between a lower limit and a higher: {bins} bins, {limits}.")
+    check_bins(bins, limits)
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
         weights = histogram_16(values, mask=mask, threads=threads)
         smallest = np.iinfo(values.dtype).min
@@ -186,6 +185,19 @@ def histogram(
     else:
         flat = values.reshape(-1) if mask is None else values[mask_bytes(mask, values.shape).reshape(values.shape) != 0]
         numbers, weights = flat[np.isfinite(flat)].astype(np.float64), None
+    return binned(numbers, weights, bins=bins, limits=limits)
+
+
+def check_bins(bins: int, limits: tuple[float, float] | None) -> None:
+    """Raise InputError where there are no bins, or limits are the wrong way round."""
+    if bins < 1 or (limits is not None and not (math.isfinite(limits[0]) and limits[0] < limits[1] < math.inf)):
+        raise InputError(f"A histogram has bins, between a lower limit and a higher: {bins} bins, {limits}.")
+
+
+def binned(
+    numbers: NDArray[Any], weights: NDArray[np.int64] | None, *, bins: int, limits: tuple[float, float] | None
+) -> Histogram:
+    """The histogram of finite numbers, each as often as its weight says."""
     if limits is None:
         low, high = (float(numbers.min()), float(numbers.max())) if numbers.size else (0.0, 1.0)
         limits = (low, high if high > low else low + 1.0)
@@ -223,12 +235,14 @@ def statistics(values: NDArray[Any], *, mask: NDArray[Any] | None = None, thread
     if values.dtype.kind not in "iufb":
         raise InputError(f"Statistics are of numbers, not {values.dtype}.", found=str(values.dtype))
     held = None if mask is None else mask_bytes(mask, values.shape)
-    flat = native(values).reshape(-1)
+    flat = kernel_input(values).reshape(-1)
     if flat.dtype.kind == "b" or (flat.dtype.kind in "iu" and flat.dtype.itemsize == 1):
-        flat = flat.astype(np.int16)
+        flat = read_only(flat.astype(np.int16))
     if flat.dtype.kind in "iu" and flat.dtype.itemsize == 2:
         return _of_integers(flat, held, threads)
-    return _of_floats(flat if flat.dtype == np.float32 else flat.astype(np.float64, copy=False), held, threads)
+    return _of_floats(
+        flat if flat.dtype == np.float32 else read_only(flat.astype(np.float64, copy=False)), held, threads
+    )
 
 
 def mask_bytes(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -245,12 +259,12 @@ def mask_bytes(mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.uint8]:
             expected=shape,
             found=mask.shape,
         )
-    return native(mask).reshape(-1).view(np.uint8)
+    return kernel_input(mask).reshape(-1).view(np.uint8)
 
 
 def _of_integers(flat: NDArray[Any], held: NDArray[np.uint8] | None, threads: int | None) -> Statistics:
     words, flip = flat.view(np.int16), -32768 if flat.dtype.kind == "u" else 0
-    nothing = np.zeros(0, np.uint8)
+    nothing = read_only(np.zeros(0, np.uint8))
 
     def gather(start: int) -> list[int]:
         found = np.empty(5, np.int64)
@@ -270,7 +284,7 @@ def _of_integers(flat: NDArray[Any], held: NDArray[np.uint8] | None, threads: in
 
 
 def _of_floats(flat: NDArray[Any], held: NDArray[np.uint8] | None, threads: int | None) -> Statistics:
-    nothing = np.zeros(0, np.uint8)
+    nothing = read_only(np.zeros(0, np.uint8))
     inside = flat if held is None else flat[: kernels.MOMENT_VALUES_MAX][held[: kernels.MOMENT_VALUES_MAX] != 0]
     sample = inside[:1024]
     finite = sample[np.isfinite(sample)]

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pacscore import parallel
 from pacscore.errors import CancelledError
+
+Item = TypeVar("Item")
+
+Progress = Callable[[str, int, int], None]
+"""Called as ``progress(phase, done, total)``, one call at a time; what it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +23,14 @@ class Watch:
     Attributes
     ----------
     progress : callable, optional
-        Called as ``progress(phase, done, total)`` from the working threads, one call at a time. What it raises ends
-        the work.
+        A ``Progress``, called from the working threads.
     cancel : threading.Event, optional
         Once set, the calculation ends with ``CancelledError`` at its next step.
     threads : int, optional
         At most so many; by default those of ``Settings``. Results never depend on it.
     """
 
-    progress: Callable[[str, int, int], None] | None = None
+    progress: Progress | None = None
     cancel: threading.Event | None = None
     threads: int | None = None
 
@@ -54,6 +59,32 @@ class Watch:
 
         parallel.run_tiles(watched, count, tile=tile, threads=self.threads)
         self.check()
+
+    def each(self, phase: str, items: Sequence[Item]) -> Iterator[Item]:
+        """Go through ``items`` one by one; progress counts those that are done.
+
+        Raises
+        ------
+        CancelledError
+            ``cancel`` is set.
+        """
+        for number, item in enumerate(items, 1):
+            self.check()
+            yield item
+            if self.progress is not None:
+                self.progress(phase, number, len(items))
+        self.check()
+
+    def part(self, start: int, total: int, *, each: int = 1) -> Watch:
+        """The watch of a part of the work: what it has done is told as ``start + each * done`` of ``total``."""
+        told = self.progress
+        if told is None:
+            return self
+        return replace(self, progress=lambda phase, done, _: told(phase, start + each * done, total))
+
+    def limited(self, threads: int | None) -> Watch:
+        """The same watch with at most so many threads; None changes nothing."""
+        return self if threads is None else replace(self, threads=threads)
 
     def check(self) -> None:
         """Raise ``CancelledError`` if ``cancel`` is set."""

@@ -1,0 +1,82 @@
+"""Threads that receive at the same time: groups that commit together, and what becomes of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from pacscore.archive.turns import GroupCommits
+from pacscore.errors import DurabilityError, RetryError
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_nobody_is_told_stored_when_whoever_commits_was_interrupted() -> None:
+    synced = threading.Event()
+    groups: list[list[str]] = []
+
+    def put(items: Sequence[str]) -> None:
+        groups.append(list(items))
+        if len(groups) == 1:
+            synced.wait(5)
+            raise KeyboardInterrupt
+
+    commits: GroupCommits[str] = GroupCommits(lambda items: None, put)
+    outcomes: dict[str, str] = {}
+
+    def commit(name: str) -> None:
+        try:
+            commits.commit(name)
+            outcomes[name] = "stored"
+        except (KeyboardInterrupt, RetryError) as error:
+            outcomes[name] = type(error).__name__
+
+    first = threading.Thread(target=commit, args=("a",))
+    first.start()
+    wait_until(lambda: groups != [])
+    commit("b")  # Its sync and its rows need not wait for those of the first.
+    synced.set()
+    first.join()
+    assert outcomes == {"a": "KeyboardInterrupt", "b": "stored"}
+    assert groups == [["a"], ["b"]]
+
+
+def test_a_group_is_refused_as_one_and_the_next_goes_on() -> None:
+    gate = threading.Event()
+    taken: list[tuple[str, ...]] = []
+
+    def sync(items: Sequence[str]) -> None:
+        taken.append(tuple(items))
+        if len(taken) == 1:
+            gate.wait(5)
+        elif "bad" in items:
+            raise DurabilityError("the disk is gone.")
+
+    commits: GroupCommits[str] = GroupCommits(sync, lambda items: None)
+    outcomes: dict[str, str] = {}
+
+    def commit(name: str) -> None:
+        try:
+            commits.commit(name)
+            outcomes[name] = "stored"
+        except DurabilityError:
+            outcomes[name] = "refused"
+
+    threads = [threading.Thread(target=commit, args=(name,)) for name in ("first", "good", "bad")]
+    threads[0].start()
+    wait_until(lambda: taken != [])
+    for thread in threads[1:]:
+        thread.start()
+    wait_until(lambda: commits.waiting == 2)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    commit("last")
+    assert outcomes == {"first": "stored", "good": "refused", "bad": "refused", "last": "stored"}
+    assert len(taken) == 3
