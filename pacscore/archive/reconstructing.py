@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pacscore.archive.report import Progress, Reported
-from pacscore.errors import InputError, StorageError, UnsupportedError
+from pacscore.errors import InputError, StorageError
 from pacscore.imaging import Volume, slice_sheet
 from pacscore.imaging.arrays import Watch
 from pacscore.recon.methods import Request, reconstruct
@@ -78,7 +78,7 @@ def reconstruct_file(
     description
         Series Description; by default the method and the input's kind.
     out
-        ``.npy`` for the array, ``.nii`` or ``.nii.gz``, ``.zarr``.
+        ``.npy`` for the array, ``.nii`` or ``.nii.gz``, ``.zarr`` for OME-Zarr.
     png
         A sheet of the slices.
 
@@ -144,41 +144,10 @@ def _write(volume: Volume, out: Path) -> None:
     if out.parent != Path():
         out.parent.mkdir(parents=True, exist_ok=True)
     name = out.name.lower()
-    values = volume.modality()
     if name.endswith(".npy"):
         with out.open("wb") as file:
-            np.save(file, values)
+            np.save(file, volume.modality())
     elif name.endswith(".zarr"):
-        _write_zarr(volume, values, out)
+        volume.to_ome_zarr(out)
     else:
-        _write_nifti(volume, values, out)
-
-
-def _write_nifti(volume: Volume, values: Any, out: Path) -> None:
-    try:
-        import nibabel
-    except ImportError as error:
-        raise UnsupportedError("nibabel is not installed: pip install 'pacscore[convert]'.") from error
-    # NIfTI counts columns first and its world has x to the right and y to the front.
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.index_to_lps[:, [2, 1, 0, 3]]
-    image = nibabel.Nifti1Image(np.ascontiguousarray(values.transpose(2, 1, 0)), affine)
-    image.header.set_xyzt_units("mm")
-    nibabel.save(image, out)
-
-
-def _write_zarr(volume: Volume, values: Any, out: Path) -> None:
-    try:
-        import zarr
-    except ImportError as error:
-        raise UnsupportedError("zarr is not installed: pip install 'pacscore[zarr]'.") from error
-    chunks = tuple(min(64, length) for length in values.shape)
-    array = zarr.create_array(
-        str(out), shape=values.shape, dtype=values.dtype, chunks=chunks, dimension_names=["slice", "row", "column"],
-        overwrite=False,
-    )  # fmt: skip
-    array[:] = values
-    array.attrs["pacscore"] = {
-        "index_to_lps": volume.index_to_lps.tolist(),
-        "unit": volume.rescale.unit,
-        "derivation": list(volume.derivation),
-    }
+        volume.to_nifti(out)

@@ -10,6 +10,7 @@ D3  Where views repeat after a quarter turn and the grid is square about the axi
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,7 +205,7 @@ def _runs(which: NDArray[np.intp]) -> list[tuple[int, int]]:
     """Parts of a list of views that follow each other: these are filtered where they lie, without a copy."""
     breaks = np.flatnonzero(np.diff(which) != 1) + 1
     ends = [0, *breaks.tolist(), which.size]
-    return list(zip(ends[:-1], ends[1:], strict=True))
+    return list(itertools.pairwise(ends))
 
 
 def column_angles(geometry: ConeGeometry) -> NDArray[np.float64]:
