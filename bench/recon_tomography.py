@@ -389,8 +389,8 @@ def _helix(rows: int, turns: float, size: int, slices: int) -> tuple[HelicalGeom
 
 @row("recon.helical", must=1.5, aim=0.75, unit=" s per 1e9 updates", higher=False)
 def helical(context: Context) -> Measured:
-    """Helical WFBP, 64 rows, pitch 1, 984 views a turn: seconds per 1e9 updates (voxels × views a turn)."""
-    geometry, grid = _helix(64, 3.0 if context.quick else 4.5, 256 if context.quick else 384, 64)
+    """Helical WFBP, 64 rows, pitch 1, 984 views a turn, grid covering the scan: seconds per 1e9 updates."""
+    geometry, grid = _helix(64, 3.0, 256, 128) if context.quick else _helix(64, 4.5, 320, 224)
     projections = np.random.default_rng(0).random(geometry.shape, np.float32)
     updates = np.prod(grid.shape) * 984 / 1e9
     wfbp(projections[:700], HelicalGeometry(geometry.angles[:700], 64.0, 64, 640, 1.8, 1.3, 570.0, 1026.0),

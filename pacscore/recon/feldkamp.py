@@ -31,7 +31,7 @@ from pacscore.recon.upright import is_upright, upright, upright_projections
 
 _SLICES = 256
 _TILE, _QUARTER_TILE = 32, 16
-_MEMORY_PART = 0.08
+_MEMORY_PART = 0.06
 
 
 def cone_grid(geometry: ConeGeometry, *, spacing_mm: float | None = None) -> Grid:
