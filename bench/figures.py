@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench"), str(ROOT / "tools")]
 
 from rows import ROWS, Context, Figure, Missing, Row  # noqa: E402  # The path is set above.
 
-AREAS = ("core", "kernels", "recon", "network", "bulk")
+AREAS = ("core", "kernels", "network", "bulk", "recon")
 _BASE = ("numpy", "numba", "zarr", "numcodecs", "sqlalchemy", "pydicom", "imagecodecs")
 
 

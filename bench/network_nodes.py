@@ -107,9 +107,10 @@ def ours(
 
 
 @contextmanager
-def orthanc(folder: Path, *, destination: int = 0) -> Iterator[Node]:
-    """Orthanc with its storage synced, as the issue asks."""
-    fresh(folder).mkdir(parents=True)
+def orthanc(folder: Path, *, destination: int = 0, synced: bool = True, kept: bool = False) -> Iterator[Node]:
+    """Orthanc with its storage synced, as the issue asks; ``kept`` with what its folder holds already."""
+    if not kept:
+        fresh(folder).mkdir(parents=True)
     port, http = free_port(), free_port()
     settings = {
         "StorageDirectory": str(folder / "storage"),
@@ -117,7 +118,7 @@ def orthanc(folder: Path, *, destination: int = 0) -> Iterator[Node]:
         "DicomPort": port,
         "HttpPort": http,
         "DicomAet": "ORTHANC",
-        "SyncStorageArea": True,
+        "SyncStorageArea": synced,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-MODULES = ("network_store", "network_fetch")
+MODULES = ("network_store", "network_fetch", "network_scale")
 
 for _module in MODULES:
     import_module(_module)

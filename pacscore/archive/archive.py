@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pacscore.archive.layout import Layout, create_layout, read_layout, refuse_unsafe_platform
+from pacscore.archive.noting import last_position, note_event
 from pacscore.archive.report import (
     CollectReport,
     ExportReport,
@@ -225,8 +226,6 @@ class Archive:
 
         return store_derived(self._session, result, description=description)
 
-    # Out.
-
     def find(
         self,
         level: str = "series",
@@ -325,8 +324,6 @@ class Archive:
 
         return export_originals(self._session, Path(out), match, progress or no_progress)
 
-    # Upkeep.
-
     def verify(self, *, progress: Progress | None = None) -> VerifyReport:
         """Hash every object and check every structure; change nothing, report every finding."""
         from pacscore.archive.verify import verify_archive
@@ -358,6 +355,9 @@ class Archive:
         from pacscore.archive.events import read_events
 
         return read_events(self._session, after)
+
+    note = note_event
+    last_position = last_position
 
     def stats(self) -> dict[str, Any]:
         """How much there is, by modality and geometry verdict."""

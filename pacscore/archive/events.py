@@ -50,7 +50,8 @@ def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, An
 
     ``kind`` is ``commit`` (series became new generations, each with the UIDs the catalog knows it by), ``received``
     (one object is durable and findable) or ``collected`` (the ``files`` of superseded generations go; all they hold is
-    in the heads of their series).
+    in the heads of their series), ``quiet`` (nothing has come for a study for a while) or ``forwarded`` (a series was
+    sent on to another node); see ``Archive.note``.
 
     Raises
     ------
@@ -78,6 +79,16 @@ def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, An
             "version": head["version"],
             "source": head.get("source", ""),
         }
+
+
+def position_at_end(session: Session, *, journal: bool) -> str:
+    """The position behind all that happened so far; without ``journal``, before the objects that wait there."""
+    session.refresh()
+    position = session.catalog_position()
+    place = _Place(None if position is None else str(position))
+    for record in session.journal.positions() if journal else ():
+        place.journals[str(place_of(record).slot)] = str(record)
+    return place.token()
 
 
 def _named(session: Session, event: dict[str, Any]) -> dict[str, Any]:

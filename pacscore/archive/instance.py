@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from pacscore.archive.candidates import Candidate
+from pacscore.archive.candidates import Candidate, Source
 from pacscore.archive.frames import read_rgb
+from pacscore.archive.sources import SealedSource
 from pacscore.dicom.attributes import Header
 from pacscore.dicom.overlays import Overlay, read_overlays
 from pacscore.errors import DamagedError
@@ -52,10 +53,28 @@ class Instance:
         """Its name."""
         return self._candidate.sop_instance_uid
 
+    @cached_property
+    def sop_class_uid(self) -> str:
+        """What kind of object it is; "" where it does not say so."""
+        source = self._candidate.source
+        if isinstance(source, SealedSource):
+            return source.generation.manifest.sop_class_uid(source.ordinal)
+        return str(self.document(("SOPClassUID",)).get("SOPClassUID", ""))
+
     @property
     def transfer_syntax_uid(self) -> str:
         """How its data set is encoded."""
         return self._candidate.transfer_syntax_uid
+
+    @property
+    def source(self) -> Source:
+        """Where its bytes can be read."""
+        return self._candidate.source
+
+    @property
+    def prefix_length(self) -> int:
+        """Bytes of preamble and file meta, before its data set."""
+        return self._candidate.prefix_length
 
     @property
     def version(self) -> int:

@@ -15,7 +15,8 @@ from pacscore.cli.text import printable
 NAME = "events"
 HELP = (
     "Tell what happened in an archive, oldest first, one event a line.\n\n"
-    "Each event has a position to go on from with --after; --follow waits for more."
+    "There are commit, received, collected, quiet (nothing has come for a study for a while) and forwarded. Each event "
+    "has a position to go on from with --after; --follow waits for more."
 )
 EPILOG = "Example: pacscore events /data/archive --follow --json"
 _LOOK_SECONDS = 0.5

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,14 @@ _LOOK_SECONDS = 0.1
 
 
 def supervise(
-    archive: Path, node: Node, config: Path | None, *, json_logs: bool, said: Callable[[Node, int, Path], None]
+    archive: Path,
+    node: Node,
+    config: Path | None,
+    *,
+    options: Sequence[str],
+    said: Callable[[Node, int, Path], None],
 ) -> None:
-    """Run the receivers until told to stop."""
+    """Run the receivers, each with further ``options``, until told to stop."""
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
@@ -36,7 +41,7 @@ def supervise(
     command = [sys.executable, "-m", "pacscore", "serve", str(archive), "--listener", str(listener.fileno())]
     command += ["--aet", node.ae_title, "--host", node.host, "--processes", str(node.processes)]
     command += ["--config", str(config)] if config is not None else []
-    command += ["--json-logs"] if json_logs else []
+    command += options
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, pass_fds=[listener.fileno()])

@@ -69,7 +69,8 @@ def run(
         from pacscore.cli.receivers import supervise
 
         _make_if_missing(archive)
-        supervise(archive, node, config, json_logs=json_logs, said=_say)
+        options = ["--data-path", path, *(["--json-logs"] if json_logs else [])]
+        supervise(archive, node, config, options=options, said=_say)
         return
     listener = socket.socket(fileno=descriptor) if descriptor >= 0 else None
     _serve(archive, node, rules=rules, webhooks=webhooks, fast=path == "fast", listener=listener)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydicom.uid import UID
 from pynetdicom.acse import ACSE
@@ -22,11 +22,15 @@ from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
 
 from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.dimse.admission import Admission
-from pacscore.dimse.commands import StoreAnswer, StoreRequest
+from pacscore.dimse.commands import StoreAnswer, StoreRequest, encode_answer
 from pacscore.dimse.configuration import Limits, Right
+from pacscore.dimse.conversion import choose_contexts
 from pacscore.dimse.data_path import DataPath, Interrupted
 from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED
-from pacscore.errors import UnreachableError
+from pacscore.errors import DamagedError, StorageError, UnreachableError
+
+if TYPE_CHECKING:
+    from pacscore.archive.outgoing import Outgoing
 
 _numbers = itertools.count(1)
 
@@ -71,15 +75,21 @@ class AcceptedContext:
 
 
 class _Checkpoint(threading.Event):
-    """Where pynetdicom's reactor pauses: here it also sleeps until there is something to do."""
+    """Where pynetdicom's reactor pauses: here it sleeps until there is something to do, and serves messages at once.
 
-    def __init__(self) -> None:
+    Each of its own rounds begins with a sleep of a millisecond, which is longer than a query takes.
+    """
+
+    def __init__(self, serve: Callable[[], bool]) -> None:
         super().__init__()
         self.work = threading.Event()
+        self._serve = serve
 
     def wait(self, timeout: float | None = None) -> bool:
-        self.work.wait(0.25)
-        self.work.clear()
+        while self.work.wait(0.25):
+            self.work.clear()
+            if not self._serve():
+                break  # Something else has happened: the reactor looks.
         return super().wait(timeout)
 
 
@@ -122,11 +132,13 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self.object_count = self.object_bytes = 0
         self._fast = fast
         self._context_ids: frozenset[int] | None = None
+        self._contexts: tuple[AcceptedContext, ...] = ()
+        self._chosen: dict[tuple[str, str], tuple[AcceptedContext, ...]] = {}
         self._reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.acse = _Control(self)
         if fast:
             self.dul = DataPath(self)
-            self._reactor_checkpoint = _Checkpoint()
+            self._reactor_checkpoint = _Checkpoint(self._serve_waiting)
             self._reactor_checkpoint.set()
             self.dimse.msg_queue = _SignallingQueue(self.signal)
             self.dul.to_user_queue = _SignallingQueue(self.signal)
@@ -142,11 +154,29 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
 
     @property
     def contexts(self) -> tuple[AcceptedContext, ...]:
-        """What both sides agreed on, by identifier."""
-        return tuple(
-            AcceptedContext(each.context_id, str(each.abstract_syntax), str(each.transfer_syntax[0]), bool(each.as_scu))
-            for each in self.accepted_contexts
-        )
+        """What both sides agreed on, by identifier; it does not change once the association stands."""
+        if not self._contexts:
+            self._contexts = tuple(
+                AcceptedContext(
+                    each.context_id, str(each.abstract_syntax), str(each.transfer_syntax[0]), bool(each.as_scu)
+                )
+                for each in self.accepted_contexts
+            )
+        return self._contexts
+
+    def contexts_for(self, sop_class_uid: str, stored: str) -> tuple[AcceptedContext, ...]:
+        """The contexts that an object of a class, stored in a syntax, can be sent on, the best first.
+
+        Raises
+        ------
+        UnsupportedError
+            There is none.
+        """
+        kind = (sop_class_uid, stored)
+        found = self._chosen.get(kind)
+        if found is None:
+            found = self._chosen[kind] = choose_contexts(self.contexts, sop_class_uid, stored)
+        return found
 
     @property
     def context_ids(self) -> frozenset[int]:
@@ -207,6 +237,17 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             if self.services is not None:
                 self.services.closed(self)
 
+    def _serve_waiting(self) -> bool:
+        """Serve the messages that have come; whether there was one."""
+        has_served = False
+        while not self._kill:
+            context_id, message = self.dimse.get_msg(block=False)
+            if not message:
+                break
+            self._serve_request(message, context_id)
+            has_served = True
+        return has_served
+
     def _serve_request(self, msg: Any, context_id: int) -> None:
         if isinstance(msg, N_EVENT_REPORT) and not msg.is_valid_request:
             self._reports.put(msg)
@@ -251,24 +292,41 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             answer.ErrorComment = outcome.comment
         self.dimse.send_msg(answer, context.context_id)
 
+    def send_answer(self, context_id: int, answer: Any) -> None:
+        """Send a response without a data set, or with its encoded ``Identifier``: on our path by who has made it."""
+        identifier = getattr(answer, "Identifier", None)
+        command = None
+        if self._fast and answer.AffectedSOPClassUID is not None:
+            command = encode_answer(answer, has_data_set=identifier is not None)
+        if command is None:
+            self.dimse.send_msg(answer, context_id)
+        else:
+            self.dul.write_message(context_id, command, None if identifier is None else (identifier.getbuffer(),))
+
     # Sending objects, in either role.
 
-    def send_object(self, context_id: int, request: StoreRequest, data: bytes) -> StoreAnswer:
+    def send_object(self, context_id: int, request: StoreRequest, data: Outgoing) -> StoreAnswer:
         """Send a data set as it is and wait for the answer.
 
         Raises
         ------
         UnreachableError
             The association ended, or the peer has not answered in time.
+        DamagedError, StorageError
+            A large object turned out to be damaged on its way: the association is aborted, since its message cannot
+            be finished.
         """
         self.object_count += 1
-        self.object_bytes += len(data)
+        self.object_bytes += data.length
         try:
             if self._fast:
-                self.dul.write_message(context_id, request.encode(), memoryview(data))
+                self.dul.write_message(context_id, request.encode(), data.pieces)
                 answer = self.dul.answers.get(timeout=self.limits.answer_seconds)
             else:
-                answer = self._send_slowly(context_id, request, data)
+                answer = self._send_slowly(context_id, request, data.joined())
+        except (DamagedError, StorageError):
+            self.abort()
+            raise
         except (Interrupted, queue.Empty) as error:
             raise self._lost() from error
         if answer is None:

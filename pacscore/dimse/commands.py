@@ -1,4 +1,4 @@
-"""Command sets of C-STORE, which the data path reads and writes itself (PS3.7 9.3.1, annex E).
+"""Command sets of C-STORE, which the data path reads and writes itself, and C-FIND responses (PS3.7 9.3, annex E).
 
 A command set is Implicit VR Little Endian whatever the presentation context (PS3.7 6.3.1). All other messages are read
 and written by pynetdicom.
@@ -9,11 +9,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from pynetdicom.dimse_primitives import C_FIND
 
 from pacscore.errors import InvalidDicomError
 
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+_C_FIND_RSP = 0x8020
 NO_DATA_SET = 0x0101
 
 _GROUP_LENGTH = 0x0000
@@ -156,6 +160,22 @@ def decode_command(data: bytes | bytearray) -> Command:
     if len(values.get(_COMMAND_FIELD, b"")) != 2:
         raise InvalidDicomError("a command set has no Command Field (0000,0100).", tag="00000100")
     return Command(values)
+
+
+def encode_answer(answer: Any, *, has_data_set: bool) -> bytes | None:
+    """The command set of a C-FIND response, a primitive of pynetdicom (PS3.7 table 9.3-4); None for any other."""
+    if not isinstance(answer, C_FIND):
+        return None
+    elements = [
+        (_AFFECTED_SOP_CLASS_UID, _uid(str(answer.AffectedSOPClassUID))),
+        (_COMMAND_FIELD, _short(_C_FIND_RSP)),
+        (_MESSAGE_ID_ANSWERED, _short(answer.MessageIDBeingRespondedTo)),
+        (_DATA_SET_TYPE, _short(0x0001 if has_data_set else NO_DATA_SET)),
+        (_STATUS, _short(answer.Status)),
+    ]
+    if answer.ErrorComment:
+        elements.append((_ERROR_COMMENT, _even(answer.ErrorComment.encode("ascii", "replace"), b" ")))
+    return _encode(elements)
 
 
 def _encode(elements: list[tuple[int, bytes]]) -> bytes:

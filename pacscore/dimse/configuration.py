@@ -103,6 +103,7 @@ class Limits:
     quiet_seconds: float = 30.0
     free_bytes_min: int = 1024 * MIB
     retry_count: int = 2
+    retry_seconds: float = 0.5
 
     def __post_init__(self) -> None:
         for each in fields(self):

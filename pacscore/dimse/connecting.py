@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,6 @@ from pacscore.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSI
 from pacscore.dimse.association import NodeAssociation, Services
 from pacscore.dimse.configuration import Limits
 from pacscore.errors import RefusedError, UnreachableError
-
-CONTEXT_COUNT_MAX = 128  # PS3.8 9.3.2.2: odd identifiers from 1 to 255.
 
 
 def make_entity(ae_title: str, limits: Limits) -> Any:
@@ -124,11 +123,15 @@ def connect(
     association._is_paused = True  # No reactor runs here: who asked waits for the answers himself.
     if association.is_established:
         sock.socket.settimeout(limits.stall_seconds)
+        sock.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return association
     if association.is_rejected:
         raise RefusedError(f"{address.ae_title} at {address.host}:{address.port} rejects the association.")
     if association.acceptor.primitive is not None:
-        raise RefusedError(f"{address.ae_title} at {address.host}:{address.port} accepts none of what is asked for.")
+        raise RefusedError(
+            f"{address.ae_title} at {address.host}:{address.port} accepts none of what is asked for.",
+            accepts_nothing=True,
+        )
     raise UnreachableError(f"nobody answers as a DICOM node at {address.host}:{address.port}.")
 
 

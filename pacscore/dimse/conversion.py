@@ -2,8 +2,8 @@
 
 C1  What the peer accepts as stored is sent as stored, byte for byte.
 C2  Between the uncompressed syntaxes only the way elements are written changes; values and pixels stay.
-C3  Compressed frames are decoded where a decoder is installed; samples stay what the stored object decodes to. A lossy
-    encoding is never made.
+C3  Compressed frames are decoded where a decoder is installed; samples stay what the stored object decodes to. For a
+    peer that takes compressed objects only, frames are encoded without loss. A lossy encoding is never made.
 C4  What none of these can do fails for this one object, with the reason.
 """
 
@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pynetdicom.dsutils import encode
 
+from pacscore.dicom.description import PixelDescription
 from pacscore.dicom.dictionary import find_vr
+from pacscore.dicom.encoding import encodable_syntaxes, encode_frame
 from pacscore.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from pacscore.errors import UnsupportedError
 
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
 CONVERTIBLE = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE)
 
 
-def choose_context(contexts: Iterable[AcceptedContext], sop_class_uid: str, stored: str) -> AcceptedContext:
-    """The context to send an object on.
+def choose_contexts(
+    contexts: Iterable[AcceptedContext], sop_class_uid: str, stored: str
+) -> tuple[AcceptedContext, ...]:
+    """The contexts that an object can be sent on, the best first: as stored, uncompressed, compressed without loss.
 
     Raises
     ------
@@ -40,14 +45,15 @@ def choose_context(contexts: Iterable[AcceptedContext], sop_class_uid: str, stor
     """
     usable = [each for each in contexts if each.sop_class_uid == sop_class_uid and each.we_send]
     by_syntax = {each.transfer_syntax_uid: each for each in reversed(usable)}
-    for wanted in (stored, *CONVERTIBLE):
-        if wanted in by_syntax:
-            return by_syntax[wanted]
-    raise UnsupportedError(
-        f"the peer takes SOP class {sop_class_uid} in no transfer syntax that {stored} can be converted to.",
-        uid=sop_class_uid,
-        found=stored,
-    )
+    wanted = dict.fromkeys((stored, *CONVERTIBLE, *encodable_syntaxes()))
+    found = tuple(by_syntax[syntax] for syntax in wanted if syntax in by_syntax)
+    if not found:
+        raise UnsupportedError(
+            f"the peer takes SOP class {sop_class_uid} in no transfer syntax that {stored} can be converted to.",
+            uid=sop_class_uid,
+            found=stored,
+        )
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,11 @@ class DecodedFrames:
     """Frames as samples, each ``(rows, columns)`` or ``(rows, columns, samples)``, with what their samples are now."""
 
     frames: Sequence[NDArray[Any]]
-    photometric: str
-    samples: int
+    description: PixelDescription
 
 
 def convert(data_set: Dataset, stored_uid: str, wanted: str, decode: Callable[[int], DecodedFrames]) -> bytes:
-    """A data set written anew in an uncompressed little-endian transfer syntax.
+    """A data set written anew in an uncompressed little-endian transfer syntax, or with frames encoded without loss.
 
     Parameters
     ----------
@@ -75,15 +80,20 @@ def convert(data_set: Dataset, stored_uid: str, wanted: str, decode: Callable[[i
         It cannot be converted (C4).
     """
     stored, target = transfer_syntax(stored_uid), transfer_syntax(wanted)
-    if wanted not in CONVERTIBLE:
+    if wanted not in CONVERTIBLE and wanted not in encodable_syntaxes():
         raise UnsupportedError(f"objects are not encoded anew in {target.name or wanted}.", expected=wanted)
     if not stored.known:
         raise UnsupportedError(f"the stored transfer syntax {stored.uid} is unknown.", found=stored.uid)
     try:
         if not stored.little_endian:
             _refuse_other_words(data_set)
-        if "PixelData" in data_set and (stored.encapsulated or not stored.little_endian):
-            _put_samples(data_set, decode(int(data_set.get("NumberOfFrames", None) or 1)))
+        if "PixelData" in data_set and (stored.encapsulated or target.encapsulated or not stored.little_endian):
+            decoded = decode(int(data_set.get("NumberOfFrames", None) or 1))
+            _put_samples(data_set, decoded)
+            if target.encapsulated:
+                _put_codestreams(data_set, decoded, wanted)
+        elif target.encapsulated:
+            raise UnsupportedError(f"an object without pixel data is not sent as {target.name}.", expected=wanted)
         if not stored.explicit:
             _name_representations(data_set)
         raw = encode(data_set, not target.explicit, True, target.deflated)
@@ -127,10 +137,19 @@ def _put_samples(data_set: Dataset, decoded: DecodedFrames) -> None:
     element = data_set["PixelData"]
     element.VR = "OB" if words.dtype.itemsize == 1 else "OW"
     element.is_undefined_length = False
-    data_set.PhotometricInterpretation = decoded.photometric
+    data_set.PhotometricInterpretation = decoded.description.photometric
     data_set.BitsAllocated = words.dtype.itemsize * 8
-    if decoded.samples > 1:
+    if decoded.description.samples > 1:
         data_set.PlanarConfiguration = 0
     for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
         if keyword in data_set:
             delattr(data_set, keyword)
+
+
+def _put_codestreams(data_set: Dataset, decoded: DecodedFrames, wanted: str) -> None:
+    """Put frames encoded without loss in the place of samples, with a Basic Offset Table (PS3.5 A.4)."""
+    frames = [encode_frame(frame, decoded.description, wanted) for frame in decoded.frames]
+    data_set.PixelData = encapsulate(frames)
+    element = data_set["PixelData"]
+    element.VR = "OB"
+    element.is_undefined_length = True

@@ -23,7 +23,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,10 @@ from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
 from pacscore.dimse.commands import C_STORE_RQ, C_STORE_RSP, Command, StoreAnswer, StoreRequest, decode_command
+from pacscore.dimse.incoming_data import DataSet
 from pacscore.dimse.lines import tell
 from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of
-from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.errors import InvalidDicomError
 
 if TYPE_CHECKING:
     from pacscore.dimse.association import NodeAssociation
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.25
 _PDU_BYTES_SENT = 1 << 17  # Larger ones gain nothing on loopback, and some peers allocate what is announced.
 _PARTS_PER_WRITE = 512  # IOV_MAX is 1024 on Linux.
+_BYTES_PER_WRITE = 1 << 20
 _MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error)
 
 
@@ -70,6 +72,9 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         self._wake_lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
+        self._poll = select.poll()
+        self._poll.register(self._wake_read, select.POLLIN)
+        self._polled: socket.socket | None = None
         self._run_loop_delay = 0
 
     # Waiting, instead of looking every millisecond.
@@ -144,6 +149,8 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
     def _refuse(self, reason: str) -> None:
         tell("pdu.invalid", level=logging.WARNING, association=self.assoc.number, reason=reason)
         self.event_queue.put("Evt19")
+        if self.state_machine.current_state == "Sta2":
+            self.to_user_queue.put(None)  # Nobody will ask for an association any more.
 
     def _next_pdu(self, *, wait: bool) -> PduBody | None:
         """The next PDU: where ``wait``, until it is there; else None as soon as there is something else to do."""
@@ -204,17 +211,20 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
 
     def _wait(self, connection: socket.socket | None) -> bool:
         """Wait a moment, or until there is something to do; whether the connection has something for us."""
-        poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
         try:
-            if connection is not None:
-                poll.register(connection, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poll.poll(_TICK_SECONDS * 1000)}
+            if connection is not None and connection is not self._polled:
+                self._poll.register(connection, select.POLLIN)
+                self._polled = connection
+            ready = self._poll.poll(_TICK_SECONDS * 1000)
         except (OSError, ValueError):
             return True  # Reading says what is wrong.
-        if self._wake_read in ready:
-            os.read(self._wake_read, 4096)
-        return any(descriptor != self._wake_read for descriptor in ready)
+        is_readable = False
+        for descriptor, _ in ready:
+            if descriptor == self._wake_read:
+                os.read(self._wake_read, 4096)
+            else:
+                is_readable = True
+        return is_readable
 
     # Receiving.
 
@@ -291,21 +301,24 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         Raises
         ------
         Interrupted
-            The association ended, or another PDU came.
-        InvalidDicomError
-            It belongs to another message (D3).
+            The association ended, another PDU came, or the fragment belongs to another message (D3): whoever takes the
+            data set must not go on as if it alone had failed.
         """
-        while (item := next(self._items, None)) is None:
-            found = self._next_pdu(wait=True)
-            assert found is not None
-            kind, body = found
-            if kind != P_DATA_TF:
-                self._pending = found
-                raise Interrupted
-            self._items = fragments_of(body)
-        found_id, control, data = item
-        if found_id != context_id or control & COMMAND:
-            raise InvalidDicomError("fragments of two messages are mixed.", found=found_id)
+        try:
+            while (item := next(self._items, None)) is None:
+                found = self._next_pdu(wait=True)
+                assert found is not None
+                kind, body = found
+                if kind != P_DATA_TF:
+                    self._pending = found
+                    raise Interrupted
+                self._items = fragments_of(body)
+            found_id, control, data = item
+            if found_id != context_id or control & COMMAND:
+                raise InvalidDicomError("fragments of two messages are mixed.", found=found_id)
+        except InvalidDicomError as error:
+            self._refuse(error.message)
+            raise Interrupted from error
         return data, bool(control & LAST)
 
     # Sending.
@@ -314,8 +327,10 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         with self._write_lock:
             super()._send(pdu)
 
-    def write_message(self, context_id: int, command: bytes, data: memoryview | None = None) -> None:
-        """Write a command, and the data set of it where there is one.
+    def write_message(self, context_id: int, command: bytes, data: Iterable[bytes | memoryview] | None = None) -> None:
+        """Write a command, and the pieces of its data set where there is one.
+
+        An error of the pieces leaves a message unfinished: nothing else can be said on this association any more.
 
         Raises
         ------
@@ -325,14 +340,16 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         peer_max = self.assoc.dimse.maximum_pdu_size or _PDU_BYTES_SENT
         size = max(min(peer_max, _PDU_BYTES_SENT) - 6, 1024)
         parts: list[Any] = []
+        waiting = 0
         with self._write_lock:
-            for pdu in pdus_of(context_id, COMMAND, memoryview(command), size):
+            for pdu in pdus_of(context_id, COMMAND, (command,), size):
                 parts += pdu
             for pdu in () if data is None else pdus_of(context_id, 0, data, size):
                 parts += pdu
-                if len(parts) >= _PARTS_PER_WRITE:
+                waiting += size
+                if len(parts) >= _PARTS_PER_WRITE or waiting >= _BYTES_PER_WRITE:
                     self._write(parts)
-                    parts = []
+                    parts, waiting = [], 0
             self._write(parts)
 
     def _write(self, parts: list[Any]) -> None:
@@ -354,39 +371,3 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
                     parts[0] = memoryview(parts[0])[written:]
         except OSError as error:
             raise Interrupted from error
-
-
-class DataSet(Iterator[bytes]):
-    """The fragments of a data set as they come."""
-
-    def __init__(self, path: DataPath, context_id: int, bytes_max: int) -> None:
-        self._path = path
-        self._context_id = context_id
-        self._bytes_max = bytes_max
-        self._bytes = 0
-        self._done = False
-
-    def __next__(self) -> bytes:
-        """The next fragment.
-
-        Raises
-        ------
-        LimitError
-            The data set passes the size that an object may have.
-        """
-        if self._done:
-            raise StopIteration
-        data, self._done = self._path.next_fragment(self._context_id)
-        self._bytes += len(data)
-        if self._bytes > self._bytes_max:
-            raise LimitError(
-                f"an object passes {self._bytes_max} bytes. Raise object_bytes_max if it is genuine.",
-                expected=self._bytes_max,
-                found=self._bytes,
-            )
-        return bytes(data)
-
-    def skip_rest(self) -> None:
-        """Read on to the end of a data set that was refused early, keeping nothing."""
-        while not self._done:
-            _, self._done = self._path.next_fragment(self._context_id)

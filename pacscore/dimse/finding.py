@@ -50,7 +50,7 @@ def answer_find(server: DicomServer, association: NodeAssociation, request: Any,
                 return
             answer = _response(request, status)
             answer.Identifier = encode_data_set(answer_data_set(found, identifier, server.node.ae_title), syntax)
-            association.dimse.send_msg(answer, context.context_id)
+            association.send_answer(context.context_id, answer)
             count += 1
         _final(association, request, context, SUCCESS)
     except (PacscoreError, OSError) as error:
@@ -72,4 +72,4 @@ def _final(association: NodeAssociation, request: Any, context: Any, status: int
     answer = _response(request, status)
     if comment:
         answer.ErrorComment = comment
-    association.dimse.send_msg(answer, context.context_id)
+    association.send_answer(context.context_id, answer)

@@ -35,10 +35,19 @@ class Forwarding:
         if peer is None:
             raise RefusedError(f"{job.destination} is no peer with a port. Add one, or drop the job.")
         match = {"StudyInstanceUID": job.payload["study"], "SeriesInstanceUID": job.payload["series"]}
-        sent = Sent()
+        sent, count = Sent(), 0
         with Sender(server.entity, address_of(server, peer), server.node.limits, fast=server.fast) as sender:
             for choice in chosen(server.archive, match):
+                count += len(choice.objects)
                 sender.send(choice.objects, sent)
         server.counters.add(sent=sent.objects)
         if sent.failures:
             raise RefusedError(f"{len(sent.failures)} of {sent.objects + len(sent.failures)} objects did not arrive.")
+        if count:
+            server.archive.note(
+                "forwarded",
+                study_instance_uid=job.payload["study"],
+                series_instance_uid=job.payload["series"],
+                to=job.destination,
+                instance_count=count,
+            )

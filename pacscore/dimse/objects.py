@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Protocol
 import pydicom
 
 from pacscore.archive.frames import decoded_description
+from pacscore.archive.outgoing import Outgoing, cut_runs, read_data_set, read_run
 from pacscore.dicom.elements import NeedMore
 from pacscore.dicom.scan import Scan, is_dicomdir, scan
 from pacscore.dimse.conversion import DecodedFrames, convert
-from pacscore.errors import InputError, UnsupportedError
+from pacscore.errors import InputError, PacscoreError, UnsupportedError
 
 if TYPE_CHECKING:
     from pacscore.archive.instance import Instance
+    from pacscore.dimse.association import AcceptedContext
 
-_AHEAD = 2
+_RUNS_AHEAD = 2
 
 
 class Sendable(Protocol):
@@ -43,13 +45,15 @@ class Sendable(Protocol):
         """How its data set is encoded."""
         ...
 
-    def data_set_in(self, transfer_syntax_uid: str) -> bytes:
+    def outgoing_in(self, transfer_syntax_uid: str) -> Outgoing:
         """Its data set: as it is in its own transfer syntax, else written anew.
 
         Raises
         ------
         UnsupportedError, UndecodableError
             It cannot be converted.
+        DamagedError, StorageError
+            It cannot be read.
         """
         ...
 
@@ -60,10 +64,10 @@ class StoredObject:
 
     instance: Instance
 
-    @cached_property
+    @property
     def sop_class_uid(self) -> str:
-        """From its header."""
-        return str(self.instance.document(("SOPClassUID",)).get("SOPClassUID", ""))
+        """As stored."""
+        return self.instance.sop_class_uid
 
     @property
     def sop_instance_uid(self) -> str:
@@ -75,16 +79,16 @@ class StoredObject:
         """As stored."""
         return self.instance.transfer_syntax_uid
 
-    def data_set_in(self, transfer_syntax_uid: str) -> bytes:
-        """The stored bytes, hashed again, or converted ones."""
+    def outgoing_in(self, transfer_syntax_uid: str) -> Outgoing:
+        """The stored bytes, or converted ones."""
         if transfer_syntax_uid == self.transfer_syntax_uid:
-            return self.instance.dataset_bytes()
-        return convert(self.instance.dataset(), self.transfer_syntax_uid, transfer_syntax_uid, self._decoded)
+            return read_data_set(self.instance)
+        return _made(convert(self.instance.dataset(), self.transfer_syntax_uid, transfer_syntax_uid, self._decoded))
 
     def _decoded(self, count: int) -> DecodedFrames:
         frames = [self.instance.frame(index) for index in range(count)]
         description = decoded_description(self.instance.series.frames, self.instance.ordinal, 0)
-        return DecodedFrames(frames, description.photometric, description.samples)
+        return DecodedFrames(frames, description)
 
 
 @dataclass(frozen=True)
@@ -109,19 +113,37 @@ class FileObject:
         """As its file meta states, or as proven."""
         return self.scanned.parts.transfer_syntax_uid
 
-    def data_set_in(self, transfer_syntax_uid: str) -> bytes:
+    def outgoing_in(self, transfer_syntax_uid: str) -> Outgoing:
         """The file's bytes behind its file meta, or converted ones."""
         whole = self.path.read_bytes()
         if transfer_syntax_uid == self.transfer_syntax_uid:
-            return whole[self.scanned.parts.prefix_length :]
+            return _made(memoryview(whole)[self.scanned.parts.prefix_length :])
         data_set = pydicom.dcmread(BytesIO(whole), force=True)
-        return convert(data_set, self.transfer_syntax_uid, transfer_syntax_uid, _undecoded)
+        return _made(convert(data_set, self.transfer_syntax_uid, transfer_syntax_uid, _undecoded))
+
+
+def _made(data: bytes | memoryview) -> Outgoing:
+    return Outgoing(len(data), (data,))
 
 
 def _undecoded(count: int) -> DecodedFrames:
     raise UnsupportedError(
         "compressed files are not decoded on their way: take them into an archive, and send from it."
     )
+
+
+def prepare(one: Sendable, contexts: Sequence[AcceptedContext]) -> tuple[AcceptedContext, Outgoing]:
+    """An object as the peer takes it, and the context for it: the first of those given that it can be made for.
+
+    Raises
+    ------
+    UnsupportedError, UndecodableError
+        It can be made for none of them.
+    """
+    for context in contexts[:-1]:
+        with suppress(UnsupportedError):
+            return context, one.outgoing_in(context.transfer_syntax_uid)
+    return contexts[-1], one.outgoing_in(contexts[-1].transfer_syntax_uid)
 
 
 def files_to_send(paths: Iterable[Path]) -> Iterator[FileObject | tuple[Path, str]]:
@@ -142,11 +164,11 @@ def files_to_send(paths: Iterable[Path]) -> Iterator[FileObject | tuple[Path, st
 
 
 @dataclass(frozen=True)
-class _ReadAhead:
-    """An object whose stored data set is being read while its predecessor is on its way."""
+class _Ready:
+    """An object whose stored data set was read before it is asked for; it is given out once."""
 
     one: StoredObject
-    reading: Future[bytes]
+    found: Outgoing | PacscoreError
 
     @property
     def sop_class_uid(self) -> str:
@@ -163,20 +185,38 @@ class _ReadAhead:
         """As the object's."""
         return self.one.transfer_syntax_uid
 
-    def data_set_in(self, transfer_syntax_uid: str) -> bytes:
+    def outgoing_in(self, transfer_syntax_uid: str) -> Outgoing:
         """What was read, or converted bytes."""
-        if transfer_syntax_uid == self.transfer_syntax_uid:
-            return self.reading.result()
-        return self.one.data_set_in(transfer_syntax_uid)
+        if transfer_syntax_uid != self.transfer_syntax_uid:
+            return self.one.outgoing_in(transfer_syntax_uid)
+        if isinstance(self.found, PacscoreError):
+            raise self.found
+        return self.found
 
 
-def read_ahead(objects: Sequence[StoredObject]) -> Iterator[Sendable]:
-    """Objects in order, at most two of them read before they are needed: so many are in memory at once."""
-    with ThreadPoolExecutor(_AHEAD, thread_name_prefix="read-ahead") as pool:
-        waiting: deque[_ReadAhead] = deque()
-        for one in objects:
-            waiting.append(_ReadAhead(one, pool.submit(one.data_set_in, one.transfer_syntax_uid)))
-            if len(waiting) > _AHEAD:
-                yield waiting.popleft()
+def read_ahead(objects: Sequence[Sendable]) -> Iterator[Sendable]:
+    """Objects in order; those of the archive are read some runs ahead, in a thread beside.
+
+    While one is on its way the next are decoded, run by run: at most ``_RUNS_AHEAD`` runs are in memory besides the one
+    that is going out. Files are read by the system.
+    """
+    stored = [each for each in objects if isinstance(each, StoredObject)]
+    if len(stored) < len(objects) or len(stored) == 1:
+        yield from objects
+        return
+    by_instance = {id(each.instance): each for each in stored}
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        waiting: deque[tuple[list[Instance], Future[list[Outgoing | PacscoreError]]]] = deque()
+        for run in cut_runs([each.instance for each in stored]):
+            waiting.append((run, pool.submit(read_run, run)))
+            if len(waiting) > _RUNS_AHEAD:
+                yield from _taken(*waiting.popleft(), by_instance)
         while waiting:
-            yield waiting.popleft()
+            yield from _taken(*waiting.popleft(), by_instance)
+
+
+def _taken(
+    run: list[Instance], reading: Future[list[Outgoing | PacscoreError]], objects: Mapping[int, StoredObject]
+) -> Iterator[Sendable]:
+    for instance, found in zip(run, reading.result(), strict=True):
+        yield _Ready(objects[id(instance)], found)

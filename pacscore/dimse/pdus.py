@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pacscore.errors import InvalidDicomError
@@ -25,7 +26,9 @@ class PduBuffer:
 
     def __init__(self, pdu_bytes_max: int) -> None:
         self._pdu_bytes_max = pdu_bytes_max
-        self._buffer = memoryview(bytearray(2 * (pdu_bytes_max + HEADER.size)))
+        # Mapped, so that an association takes only the pages that its PDUs reach: clearing two megabytes took longer
+        # than answering a query.
+        self._buffer = memoryview(mmap.mmap(-1, 2 * (pdu_bytes_max + HEADER.size)))
         self._start = self._end = 0
 
     @property
@@ -91,13 +94,33 @@ def fragments_of(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:
         position += 4 + length
 
 
-def pdus_of(context_id: int, control: int, data: memoryview, fragment_bytes: int) -> Iterator[Sequence[Any]]:
-    """Header and bytes of each PDU that carries a part of a message: one item a PDU, no copy."""
-    position, end = 0, len(data)
-    while True:
-        part = data[position : position + fragment_bytes]
-        position += len(part)
-        last = LAST if position >= end else 0
-        yield _PDU_AND_ITEM.pack(P_DATA_TF, 0, len(part) + 6, len(part) + 2, context_id, control | last), part
-        if last:
-            return
+def pdus_of(
+    context_id: int, control: int, pieces: Iterable[bytes | memoryview], fragment_bytes: int
+) -> Iterator[list[Any]]:
+    """Header and bytes of each PDU that carries a part of a message: one item a PDU, no copy.
+
+    A fragment goes on from one piece into the next, so every PDU but the last is as long as the peer takes it.
+    """
+    parts: list[Any] = []
+    room = fragment_bytes
+    for piece in pieces:
+        length = len(piece)
+        position = 0
+        if length <= room:  # Most commands, headers and tails.
+            parts.append(piece)
+            room -= length
+            continue
+        view = memoryview(piece)
+        while position < length:
+            if not room:
+                yield [_pdu_header(context_id, control, fragment_bytes), *parts]
+                parts, room = [], fragment_bytes
+            taken = min(room, length - position)
+            parts.append(view[position : position + taken])
+            position += taken
+            room -= taken
+    yield [_pdu_header(context_id, control | LAST, fragment_bytes - room), *parts]
+
+
+def _pdu_header(context_id: int, control: int, length: int) -> bytes:
+    return _PDU_AND_ITEM.pack(P_DATA_TF, 0, length + 6, length + 2, context_id, control)

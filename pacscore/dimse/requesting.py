@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE
 from pynetdicom.dsutils import decode
-from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from pacscore.archive.report import ReceiveStatus
 from pacscore.dicom.dictionary import find_tag
-from pacscore.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, all_transfer_syntaxes, transfer_syntax
+from pacscore.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from pacscore.dimse import models
 from pacscore.dimse.admission import Admission
 from pacscore.dimse.association import NodeAssociation, Outcome
 from pacscore.dimse.commands import StoreRequest
 from pacscore.dimse.configuration import ALL_RIGHTS, Limits
-from pacscore.dimse.connecting import CONTEXT_COUNT_MAX, Address, connect, make_entity
+from pacscore.dimse.connecting import Address, connect, make_entity
 from pacscore.dimse.identifiers import encode_data_set
+from pacscore.dimse.proposing import class_groups, contexts_to_get, usual_classes
 from pacscore.dimse.status import (
     CANCELLED,
     PENDING,
@@ -42,47 +43,6 @@ _FIND = {"patient": models.PATIENT_FIND}
 _MOVE = {"patient": models.PATIENT_MOVE}
 _GET = {"patient": models.PATIENT_GET}
 _NETWORK_LEVELS = {name: level for level, name in models.LEVELS.items()}
-_CLASS_COUNT_MAX = (CONTEXT_COUNT_MAX - 1) // 2  # Two contexts each, and one for the request.
-_COMMON = (
-    "CTImageStorage",
-    "EnhancedCTImageStorage",
-    "MRImageStorage",
-    "EnhancedMRImageStorage",
-    "PositronEmissionTomographyImageStorage",
-    "EnhancedPETImageStorage",
-    "NuclearMedicineImageStorage",
-    "ComputedRadiographyImageStorage",
-    "DigitalXRayImageStorageForPresentation",
-    "DigitalMammographyXRayImageStorageForPresentation",
-    "BreastTomosynthesisImageStorage",
-    "XRayAngiographicImageStorage",
-    "XRayRadiofluoroscopicImageStorage",
-    "UltrasoundImageStorage",
-    "UltrasoundMultiFrameImageStorage",
-    "SecondaryCaptureImageStorage",
-    "MultiFrameGrayscaleByteSecondaryCaptureImageStorage",
-    "MultiFrameGrayscaleWordSecondaryCaptureImageStorage",
-    "MultiFrameTrueColorSecondaryCaptureImageStorage",
-    "VLWholeSlideMicroscopyImageStorage",
-    "VLPhotographicImageStorage",
-    "VLEndoscopicImageStorage",
-    "SegmentationStorage",
-    "ParametricMapStorage",
-    "RTStructureSetStorage",
-    "RTPlanStorage",
-    "RTDoseStorage",
-    "RTImageStorage",
-    "BasicTextSRStorage",
-    "EnhancedSRStorage",
-    "ComprehensiveSRStorage",
-    "Comprehensive3DSRStorage",
-    "KeyObjectSelectionDocumentStorage",
-    "GrayscaleSoftcopyPresentationStateStorage",
-    "RawDataStorage",
-    "EncapsulatedPDFStorage",
-    "DeformableSpatialRegistrationStorage",
-    "SpatialRegistrationStorage",
-)
 _NAMES_ASKED = {
     "patient": ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "NumberOfPatientRelatedStudies"),
     "study": (
@@ -116,7 +76,24 @@ class Retrieved:
     warnings: int = 0
     remaining: int = 0
     received: int = 0
+    cancelled: bool = False
     failed_uids: list[str] = field(default_factory=list)
+
+    def joined(self, further: Retrieved) -> Retrieved:
+        """What two associations brought about that asked for the same: what both failed to bring has failed."""
+        if not self.failed:
+            return further
+        arrived = further.completed + further.warnings
+        both = set(self.failed_uids) & set(further.failed_uids)
+        return Retrieved(
+            self.completed + further.completed,
+            max(0, self.failed - arrived),
+            self.warnings + further.warnings,
+            further.remaining,
+            self.received + further.received,
+            further.cancelled,
+            [uid for uid in self.failed_uids if uid in both],
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The same by name, ready for JSON."""
@@ -199,15 +176,15 @@ def move(
     ae_title: str = "PACSCORE",
     limits: Limits | None = None,
     told: Told = lambda state: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Retrieved:
-    """Have another node send objects to a third one (C-MOVE)."""
+    """Have another node send objects to a third one (C-MOVE); when ``stopped`` says so, it is asked to cancel."""
     model = _MOVE.get(level, models.STUDY_MOVE)
     with _associated(ae_title, address, [(model, _SYNTAXES)], limits or Limits()) as association:
         request = C_MOVE()
         request.MoveDestination = destination
-        return _retrieve(
-            association, request, model=model, identifier=_identifier(level, match), address=address, told=told
-        )
+        exchange = _Exchange(association, address, model, told, stopped)
+        return exchange.retrieve(request, _identifier(level, match))
 
 
 def get(
@@ -220,30 +197,41 @@ def get(
     ae_title: str = "PACSCORE",
     limits: Limits | None = None,
     told: Told = lambda state: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Retrieved:
     """Fetch objects from another node into an archive (C-GET).
 
-    The contexts of an association are proposed before it is known what will come; ``sop_class_uids`` says what to
-    propose, by default the classes that the node's answers to a query name, else the usual ones.
+    The contexts of an association are proposed before it is known what will come: ``sop_class_uids``, or else every
+    storage class, the usual ones first. Where one association has no room for all, further ones ask again for the same,
+    each with other classes, until nothing fails for want of a context; so each object travels once. When ``stopped``
+    says so, the node is asked to cancel.
+
+    Raises
+    ------
+    QueryError
+        A key is no DICOM keyword.
+    UnreachableError, RefusedError
     """
     model = _GET.get(level, models.STUDY_GET)
-    classes = list(dict.fromkeys(sop_class_uids)) or _usual_classes()
-    contexts: list[tuple[str, Sequence[str]]] = [(model, _SYNTAXES)]
-    contexts += [(uid, syntaxes) for uid in classes[:_CLASS_COUNT_MAX] for syntaxes in (_SYNTAXES, _compressed())]
-    into = _Into(archive)
-    with _associated(
-        ae_title,
-        address,
-        contexts,
-        limits or Limits(),
-        services=into,
-        provided=classes[:_CLASS_COUNT_MAX],
-    ) as association:
-        state = _retrieve(
-            association, C_GET(), model=model, identifier=_identifier(level, match), address=address, told=told
-        )
-    state.received = into.count
+    identifier = _identifier(level, match)
+    state = Retrieved()
+    for group in class_groups(list(dict.fromkeys(sop_class_uids)) or usual_classes()):
+        into = _Into(archive)
+        contexts = [(model, _SYNTAXES), *contexts_to_get(group)]
+        before = replace(state)
+        told_all = partial(_tell_joined, told, before)
+        with _associated(ae_title, address, contexts, limits or Limits(), services=into, provided=group) as association:
+            exchange = _Exchange(association, address, model, told_all, stopped)
+            found = exchange.retrieve(C_GET(), identifier)
+        found.received = into.count
+        state = before.joined(found)
+        if not found.failed or found.cancelled:
+            break
     return state
+
+
+def _tell_joined(told: Told, before: Retrieved, part: Retrieved) -> None:
+    told(before.joined(part))
 
 
 class _Into:
@@ -277,27 +265,42 @@ class _Into:
         """Take note."""
 
 
-def _retrieve(
-    association: NodeAssociation, request: Any, *, model: str, identifier: Dataset, address: Address, told: Told
-) -> Retrieved:
-    syntax = next(each.transfer_syntax_uid for each in association.contexts if each.sop_class_uid == model)
-    request.MessageID, request.AffectedSOPClassUID = 1, UID(model)
-    request.Priority = 0
-    request.Identifier = encode_data_set(identifier, syntax)
-    state = Retrieved()
-    for answer in _answers(association, request):
-        state.completed = answer.NumberOfCompletedSuboperations or state.completed
-        state.failed = answer.NumberOfFailedSuboperations or state.failed
-        state.warnings = answer.NumberOfWarningSuboperations or state.warnings
-        state.remaining = answer.NumberOfRemainingSuboperations or 0
-        told(state)
-        if answer.Status != PENDING:
-            if answer.Identifier is not None:
-                uids = _decoded(answer.Identifier, syntax).get("FailedSOPInstanceUIDList", [])
-                state.failed_uids = [str(each) for each in ([uids] if isinstance(uids, str) else uids or [])]
-            if not (answer.Status & 0xF000 == 0xB000 or state.failed):
-                _check_final(answer, address, also=(CANCELLED,))
-    return state
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """A retrieval on one association."""
+
+    association: NodeAssociation
+    address: Address
+    model: str
+    told: Told
+    stopped: Callable[[], bool]
+
+    def retrieve(self, request: Any, identifier: Dataset) -> Retrieved:
+        """Ask, and follow the answers up to the final one."""
+        syntax = next(
+            each.transfer_syntax_uid for each in self.association.contexts if each.sop_class_uid == self.model
+        )
+        request.MessageID, request.AffectedSOPClassUID = 1, UID(self.model)
+        request.Priority = 0
+        request.Identifier = encode_data_set(identifier, syntax)
+        state, has_cancelled = Retrieved(), False
+        for answer in _answers(self.association, request):
+            state.completed = answer.NumberOfCompletedSuboperations or state.completed
+            state.failed = answer.NumberOfFailedSuboperations or state.failed
+            state.warnings = answer.NumberOfWarningSuboperations or state.warnings
+            state.remaining = answer.NumberOfRemainingSuboperations or 0
+            state.cancelled = answer.Status == CANCELLED
+            self.told(state)
+            if answer.Status == PENDING and not has_cancelled and self.stopped():
+                _cancel(self.association, request)
+                has_cancelled = True
+            if answer.Status != PENDING:
+                if answer.Identifier is not None:
+                    uids = _decoded(answer.Identifier, syntax).get("FailedSOPInstanceUIDList", [])
+                    state.failed_uids = [str(each) for each in ([uids] if isinstance(uids, str) else uids or [])]
+                if not (answer.Status & 0xF000 == 0xB000 or state.failed):
+                    _check_final(answer, self.address, also=(CANCELLED,))
+        return state
 
 
 def _ask(association: NodeAssociation, request: Any) -> Any:
@@ -362,14 +365,3 @@ def _as_dict(data_set: Dataset) -> dict[str, Any]:
             is_list = not isinstance(value, str) and hasattr(value, "__iter__") and element.VR != "PN"
             answer[element.keyword] = [str(each) for each in value] if is_list else str(value)
     return answer
-
-
-def _usual_classes() -> list[str]:
-    """Storage classes to propose where nothing is known: the common ones first, as many as there is room for."""
-    known = {name: str(uid) for name, uid in _STORAGE_CLASSES.items()}
-    ordered = dict.fromkeys([known[name] for name in _COMMON if name in known] + list(known.values()))
-    return list(ordered)[:_CLASS_COUNT_MAX]
-
-
-def _compressed() -> list[str]:
-    return [each.uid for each in all_transfer_syntaxes() if each.encapsulated]

@@ -16,10 +16,9 @@ from pacscore.dimse.choosing import Choice, chosen, unique_keys
 from pacscore.dimse.commands import StoreRequest
 from pacscore.dimse.configuration import Peer, Right
 from pacscore.dimse.connecting import Address
-from pacscore.dimse.conversion import choose_context
 from pacscore.dimse.identifiers import encode_data_set, read_identifier
 from pacscore.dimse.lines import tell
-from pacscore.dimse.objects import Sendable, read_ahead
+from pacscore.dimse.objects import Sendable, prepare, read_ahead
 from pacscore.dimse.security import client_context
 from pacscore.dimse.sending import Sender, Sent
 from pacscore.dimse.status import (
@@ -123,8 +122,7 @@ def answer_get(server: DicomServer, association: NodeAssociation, request: Any, 
 
 def _get_one(progress: _Progress, one: Sendable, message_id: int) -> None:
     try:
-        context = choose_context(progress.association.contexts, one.sop_class_uid, one.transfer_syntax_uid)
-        data = one.data_set_in(context.transfer_syntax_uid)
+        context, data = prepare(one, progress.association.contexts_for(one.sop_class_uid, one.transfer_syntax_uid))
         store = StoreRequest(message_id, one.sop_class_uid, one.sop_instance_uid)
         answer = progress.association.send_object(context.context_id, store, data)
     except UnreachableError:
@@ -165,22 +163,31 @@ def answer_move(server: DicomServer, association: NodeAssociation, request: Any,
 
 
 def _move_all(progress: _Progress, choices: list[Choice], sender: Sender) -> None:
+    sent = Sent()
+    count = progress.remaining
+    over: set[str] = set()
+
+    def told(uid: str, arrived: bool) -> None:
+        over.add(uid)
+        progress.completed, progress.warnings = sent.objects - sent.warnings, sent.warnings
+        progress.failed += [each.sop_instance_uid for each in sent.failures[len(progress.failed) :]]
+        progress.remaining = count - sent.objects - len(sent.failures)
+        progress.tell_pending()
+
     for choice in choices:
-        for one in read_ahead(choice.objects):
-            if progress.is_over:
-                return
-            sent = Sent()
-            try:
-                sender.send([one], sent)
-            except PacscoreError as error:
-                progress.failed.append(one.sop_instance_uid)
-                tell("move.failed", association=progress.association.number, reason=error.message)
-            else:
-                progress.failed += [each.sop_instance_uid for each in sent.failures]
-                progress.warnings += sent.warnings
-                progress.completed += sent.objects - sent.warnings
-            progress.remaining -= 1
-            progress.tell_pending()
+        sender.expect(choice.objects)
+    for choice in choices:
+        if progress.is_over:
+            return
+        try:
+            sender.send(choice.objects, sent, lambda: progress.is_over, told)
+        except PacscoreError as error:
+            # The destination cannot be reached: what is left is not tried, each object, for a minute.
+            tell("move.failed", association=progress.association.number, reason=error.message)
+            left = [each.sop_instance_uid for one in choices for each in one.objects]
+            progress.failed += [uid for uid in left if uid not in over]
+            progress.remaining = 0
+            return
 
 
 def address_of(server: DicomServer, peer: Peer) -> Address:

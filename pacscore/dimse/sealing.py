@@ -1,51 +1,55 @@
-"""Sealing in the background: a series that nobody adds to any more is laid out, without slowing receipt."""
+"""Sealing in the background: what nobody adds to any more is laid out, without slowing receipt.
+
+Whoever follows the archive for all processes that share it (the holder of the queue's lock) says what is quiet; so of
+several receivers one alone seals, and only what none of them receives.
+"""
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from typing import TYPE_CHECKING
 
-from pacscore.dimse.configuration import Limits
 from pacscore.dimse.lines import tell
-from pacscore.dimse.storing import Receiver
 from pacscore.errors import PacscoreError
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
 
-_LOOK_SECONDS = 1.0
-
 
 class QuietSealing:
-    """Seals each series to which nothing has come for ``quiet_seconds``; a failure waits for its next arrival."""
+    """Seals series that it is given, in a thread of its own; a failure waits for the series' next arrival."""
 
-    def __init__(self, archive: Archive, receiver: Receiver, limits: Limits) -> None:
+    def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._receiver = receiver
-        self._quiet_seconds = limits.quiet_seconds
-        self._stopping = threading.Event()
+        self._quiet: queue.SimpleQueue[frozenset[str]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sealing", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
-        if self._quiet_seconds:
-            self._thread.start()
+        """Begin to wait for work."""
+        self._thread.start()
 
     def stop(self) -> None:
-        """End after what is being sealed."""
-        self._stopping.set()
+        """End after what is being sealed; what waits is sealed another time."""
+        while not self._quiet.empty():
+            self._quiet.get()
+        self._quiet.put(frozenset())
         if self._thread.is_alive():
             self._thread.join()
 
+    def add(self, series_instance_uids: frozenset[str]) -> None:
+        """Let series be sealed that have become quiet."""
+        if series_instance_uids:
+            self._quiet.put(series_instance_uids)
+
     def _run(self) -> None:
-        while not self._stopping.wait(_LOOK_SECONDS):
-            quiet = self._receiver.take_quiet(self._quiet_seconds)
-            if not quiet:
-                continue
+        while quiet := self._quiet.get():
             try:
                 report = self._archive.seal(only=quiet)
             except (PacscoreError, OSError) as error:
                 tell("seal.failed", level=logging.ERROR, series=len(quiet), reason=str(error))
             else:
+                if not report.series:
+                    continue
                 tell("seal.done", series=report.series, objects=report.objects)

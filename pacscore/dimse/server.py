@@ -52,7 +52,7 @@ class DicomServer:
     archive
         Open for writing.
     rules, webhooks
-        What goes on to whom, and who is told when a study has become quiet.
+        What goes on to whom, and who is told when a study has become quiet or was sent on.
     fast
         Use our data path; without it everything goes through pynetdicom.
     listener
@@ -84,13 +84,21 @@ class DicomServer:
         self.queue = WorkQueue(archive.root / "queue")
         rules, webhooks = tuple(rules), tuple(webhooks)
         quiet = node.limits.quiet_seconds
-        follower = Follower(archive, self.queue, rules, webhooks=webhooks, quiet_seconds=quiet)
+        self._sealing = QuietSealing(archive)
+        follower = Follower(
+            archive,
+            self.queue,
+            rules,
+            webhooks=webhooks,
+            quiet_seconds=quiet,
+            quiet=self._sealing.add if quiet else None,
+        )
         transports: dict[str, Transport] = {
             committing.KIND: self.committing,
             forwarding.KIND: Forwarding(self),
             "webhook": Webhook(),
         }
-        self.worker = Worker(self.queue, transports, follower if rules or webhooks else None, _tell_job)
+        self.worker = Worker(self.queue, transports, follower if rules or webhooks or quiet else None, _tell_job)
         self._contexts = [build_context(uid, list(_UNCOMPRESSED)) for uid in models.SERVED]
         self._tls = server_context(node.tls) if node.tls is not None else None
         self._listener = listener if listener is not None else listen(node.host, node.port)
@@ -98,7 +106,6 @@ class DicomServer:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._acceptor = threading.Thread(target=self._accept_all, name="acceptor", daemon=True)
-        self._sealing = QuietSealing(archive, self.receiver, node.limits)
 
     @property
     def port(self) -> int:

@@ -72,8 +72,6 @@ class Receiver:
         self._space_lock = threading.Lock()
         self._space_looked = float("-inf")
         self._has_space = True
-        self._arrivals: dict[str, float] = {}  # Of each series not sealed since, when the last object came.
-        self._arrivals_lock = threading.Lock()
 
     def store(self, association: NodeAssociation, syntax: str, request: StoreRequest, data: Iterable[bytes]) -> Outcome:
         """Take one object.
@@ -122,18 +120,7 @@ class Receiver:
         receipt = self._archive.receive(counted, transfer_syntax=syntax, source=source)
         if receipt.status is ReceiveStatus.QUARANTINED:
             return Outcome(STORE_CANNOT_UNDERSTAND, comment_of(receipt.reason)), 0
-        with self._arrivals_lock:
-            self._arrivals[receipt.series_instance_uid] = time.monotonic()
         return Outcome(SUCCESS), counted.length
-
-    def take_quiet(self, seconds: float) -> frozenset[str]:
-        """The series that got objects, but none for so long; each is named once until it gets more."""
-        now = time.monotonic()
-        with self._arrivals_lock:
-            quiet = frozenset(uid for uid, last in self._arrivals.items() if now - last >= seconds)
-            for uid in quiet:
-                del self._arrivals[uid]
-        return quiet
 
     def _space_left(self) -> bool:
         now = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from pacscore.errors import PacscoreError, RetryError
@@ -44,9 +45,9 @@ class Worker:
         if self._thread.is_alive():
             self._thread.join()
 
-    def step(self) -> int:
-        """Follow once and try each due job once; how many were done."""
-        if self._follower is not None:
+    def step(self, *, follow: bool = True) -> int:
+        """Follow once, if wanted, and try each due job once; how many were done."""
+        if self._follower is not None and follow:
             self._follower.step()
         done = 0
         for job in self._queue.due():
@@ -68,12 +69,21 @@ class Worker:
         self._told("job.done", job)
         return True
 
+    def _work(self) -> None:
+        if self._follower is not None:
+            self._follower.take_over()
+        followed = float("-inf")
+        while not self._stopping.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            is_time = self._follower is not None and now - followed >= self._follower.look_seconds
+            self.step(follow=is_time)
+            followed = now if is_time else followed
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
                 with self._filesystem.lock(self._queue.folder / "lock", wait_seconds=0):
-                    while not self._stopping.wait(_LOOK_SECONDS):
-                        self.step()
+                    self._work()
             except RetryError:
                 self._stopping.wait(_LOOK_SECONDS)  # Another process works.
             except (PacscoreError, OSError) as error:

@@ -6,7 +6,8 @@ and measured. Reading a generation never depends on which it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from pacscore.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from pacscore.store.array import ArrayLocator
+    from pacscore.store.generation_file import Bytes
     from pacscore.store.manifest import Span
     from pacscore.store.series_file import SeriesFile
     from pacscore.store.series_writer import SeriesWriter
@@ -53,6 +55,26 @@ class StoredWords(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectPieces:
+    """An object as buffers that, one behind the other, are its bytes.
+
+    Attributes
+    ----------
+    length
+        Of all of them together.
+    buffers
+        They may share memory with those of other objects of a run; of a large object they are decoded as they are
+        asked for, once.
+    is_checked
+        All that was read for it agreed with its CRC32C. Where not, whoever gives it out hashes it.
+    """
+
+    length: int
+    buffers: Iterable[Bytes]
+    is_checked: bool
+
+
 class FormatReader(Protocol):
     """Reads the objects of one open series; safe from several threads."""
 
@@ -74,6 +96,14 @@ class FormatReader(Protocol):
 
     def words(self, stack: int) -> StoredWords:
         """The array of a stack."""
+        ...
+
+    def runs(self, indices: Sequence[int], bytes_max: int) -> list[list[int]]:
+        """Objects, in their order, cut into such runs as are best read at once; an object that is larger is alone."""
+        ...
+
+    def pieces(self, indices: Sequence[int], bytes_max: int) -> list[ObjectPieces]:
+        """The objects of a run; one larger than ``bytes_max`` is read as its buffers are asked for."""
         ...
 
 

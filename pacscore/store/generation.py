@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pacscore.errors import InputError, NotFoundError
 from pacscore.settings import Settings
-from pacscore.store.formats import StoredWords, format_named
+from pacscore.store.formats import ObjectPieces, StoredWords, format_named
 from pacscore.store.generation_file import GenerationFile
 from pacscore.store.manifest import Manifest
 from pacscore.store.plan import Treatment
@@ -124,6 +124,22 @@ class Generation:
     def pixel_bytes(self, index: int) -> bytes:
         """The pixel value as it was taken; empty where there is none."""
         return self._reader.pixels(self._checked(index))
+
+    def runs(self, indices: Sequence[int], bytes_max: int) -> list[list[int]]:
+        """Objects, in their order, cut into runs that are best read at once by ``pieces``, of about ``bytes_max``."""
+        return self._reader.runs([self._checked(index) for index in indices], bytes_max)
+
+    def pieces(self, indices: Sequence[int], bytes_max: int) -> list[ObjectPieces]:
+        """Objects as buffers, without joining them: chunks that consecutive ones share are decoded once.
+
+        An object longer than ``bytes_max`` is read while its buffers are taken.
+
+        Raises
+        ------
+        DamagedError, StorageError
+            A chunk or header is damaged, or cannot be read; of a large object, when it is reached.
+        """
+        return self._reader.pieces([self._checked(index) for index in indices], bytes_max)
 
     def frame_count(self, index: int) -> int:
         """How many frames of an object are mapped: those in arrays, or encapsulated ones."""

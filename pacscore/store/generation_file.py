@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 from typing import TypeAlias
 
-from pacscore.errors import DamagedError, NotFoundError, StorageError
+from pacscore.errors import DamagedError, InputError, NotFoundError, StorageError
 
 Bytes: TypeAlias = bytes | memoryview
 """What is written: memory whose length in bytes ``len`` gives."""
@@ -54,14 +54,27 @@ class GenerationFile:
             The operating system refused it.
         """
         try:
-            self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise NotFoundError("A generation is not where it should be; it may have been superseded.") from error
         except OSError as error:
             raise StorageError("A generation file cannot be opened.", errno=error.errno) from error
         self.path = path
-        self._close = weakref.finalize(self, os.close, self.descriptor)
-        self.length = os.fstat(self.descriptor).st_size
+        self._close = weakref.finalize(self, os.close, self._descriptor)
+        self.length = os.fstat(self._descriptor).st_size
+
+    @property
+    def descriptor(self) -> int:
+        """Of the open file.
+
+        Raises
+        ------
+        InputError
+            It is closed: its number may by now be that of another file.
+        """
+        if self._descriptor < 0:
+            raise InputError("The archive that this was read from is closed. Open it again, or read before closing it.")
+        return self._descriptor
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of a range."""
@@ -69,4 +82,5 @@ class GenerationFile:
 
     def close(self) -> None:
         """Close it now; whoever still reads from it will fail."""
+        self._descriptor = -1
         self._close()

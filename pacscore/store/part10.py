@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import DamagedError
 from pacscore.store.array import check_output, checked_ranges, open_array
+from pacscore.store.formats import ObjectPieces
 from pacscore.store.manifest import RAW, Span
 from pacscore.store.plan import Treatment
 from pacscore.store.series_file import SeriesFile
@@ -73,6 +74,22 @@ class PlainReader:
     def words(self, stack: int) -> PlainWords:
         """The array of a stack."""
         return PlainWords(self, self._series, stack)
+
+    def runs(self, indices: Sequence[int], bytes_max: int) -> list[list[int]]:
+        """Each object alone: nothing is shared."""
+        return [[index] for index in indices]
+
+    def pieces(self, indices: Sequence[int], bytes_max: int) -> list[ObjectPieces]:
+        """The objects; a large one as parts of its file, unchecked."""
+        return [self._object(index, bytes_max) for index in indices]
+
+    def _object(self, index: int, bytes_max: int) -> ObjectPieces:
+        length = self._manifest.number("length", index)
+        if length <= bytes_max:
+            return ObjectPieces(length, (self.whole(index),), is_checked=True)
+        begins = range(0, length, bytes_max)
+        parts = (self.part(index, begin, min(length, begin + bytes_max)) for begin in begins)
+        return ObjectPieces(length, parts, is_checked=False)
 
     def part(self, index: int, begin: int, end: int) -> bytes:
         """Some bytes of an object; only ``whole`` and ``verify`` check its CRC32C."""

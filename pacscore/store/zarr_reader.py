@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import DamagedError
 from pacscore.store.array import StoredArray
+from pacscore.store.formats import ObjectPieces
+from pacscore.store.generation_file import Bytes
 from pacscore.store.plan import Treatment
 from pacscore.store.series_file import SeriesFile
 from pacscore.store.zarr_metadata import array_name, read_array_json
 
 HEADER_FRAMES_KEPT = 4
+
+
+class _Place(NamedTuple):
+    """Where a frame stands: in which stack, at which flat position."""
+
+    stack: int
+    position: int
+
+    def following(self) -> _Place:
+        return _Place(self.stack, self.position + 1)
 
 
 class ZarrReader:
@@ -68,6 +82,92 @@ class ZarrReader:
         """A part of a pixel value that is kept as bytes; each span it meets is checked whole."""
         return self._kept_bytes(index, begin, end)
 
+    def runs(self, indices: Sequence[int], bytes_max: int) -> list[list[int]]:
+        """Objects cut where a slab of chunks ends, so that each chunk is decoded once."""
+        found: list[list[int]] = []
+        before: _Place | None = None
+        for index in indices:
+            place = self._place(index)
+            size = self._manifest.number("length", index)
+            if before is not None and place is not None and place == before.following() and size <= bytes_max:
+                found[-1].append(index)
+            else:
+                found.append([index])
+            is_full = place is None or len(found[-1]) * size + size > bytes_max
+            before = None if place is None or is_full or self._ends_slab(place.stack, place.position + 1) else place
+        return found
+
+    def pieces(self, indices: Sequence[int], bytes_max: int) -> list[ObjectPieces]:
+        """The objects of a run; words that lie one behind the other are read at once."""
+        first = self._place(indices[0])
+        length = self._manifest.number("length", indices[0])
+        if len(indices) == 1 or first is None:
+            return [self._large(index) if length > bytes_max else self._alone(index) for index in indices]
+        count = len(indices)
+        words = self.words(first.stack).read_frames(first.position, count).reshape(-1).view(np.uint8).data
+        size = len(words) // count
+        is_checked = self._are_whole_slabs(first.stack, first.position, first.position + count)
+        found = []
+        for number, index in enumerate(indices):
+            record, kept = self._record(index)
+            view = memoryview(record)
+            buffers = (view[:kept], words[number * size : (number + 1) * size], view[kept:])
+            found.append(ObjectPieces(sum(map(len, buffers)), buffers, is_checked))
+        return found
+
+    def _alone(self, index: int) -> ObjectPieces:
+        record, kept = self._record(index)
+        view = memoryview(record)
+        buffers: tuple[Bytes, ...] = (record, self._kept_bytes(index))
+        if self._manifest.treatment(index) != Treatment.NONE:
+            buffers = (view[:kept], self._words(index), view[kept:])
+        return ObjectPieces(sum(map(len, buffers)), buffers, self._is_checked(index))
+
+    def _large(self, index: int) -> ObjectPieces:
+        """An object whose words are read slab by slab, or whose spans one by one, as they are asked for."""
+        return ObjectPieces(self._manifest.number("length", index), self._stream(index), self._is_checked(index))
+
+    def _stream(self, index: int) -> Iterator[Bytes]:
+        record, kept = self._record(index)
+        manifest, treatment = self._manifest, self._manifest.treatment(index)
+        yield record if treatment == Treatment.NONE else memoryview(record)[:kept]
+        if treatment == Treatment.ARRAY:
+            for stack, start, stop in self._stretches(index):
+                step = self.words(stack).layout.chunk_slices
+                cuts = [start, *range((start // step + 1) * step, stop, step), stop]
+                for begin, end in itertools.pairwise(cuts):
+                    words = self.words(stack).read_frames(begin, end - begin)
+                    yield self._in_order(index, words).reshape(-1).view(np.uint8).data
+        else:
+            first = manifest.number("first_span", index)
+            for number in range(first, first + manifest.number("span_count", index)):
+                yield self._series.span_bytes(manifest.span(number))
+        if treatment != Treatment.NONE:
+            yield memoryview(record)[kept:]
+
+    def _place(self, index: int) -> _Place | None:
+        """Where the only frame of an object stands; None where it has several, or other bytes than an array's."""
+        manifest = self._manifest
+        if manifest.treatment(index) != Treatment.ARRAY or manifest.number("frame_count", index) != 1:
+            return None
+        if manifest.number("swap", index):
+            return None
+        first = manifest.number("first_frame", index)
+        return _Place(manifest.number("array_stack", first), manifest.number("array_position", first))
+
+    def _ends_slab(self, stack: int, stop: int) -> bool:
+        layout = self.words(stack).layout
+        return stop % layout.slices == 0 or stop % layout.slices % layout.chunk_slices == 0
+
+    def _are_whole_slabs(self, stack: int, start: int, stop: int) -> bool:
+        """Whether all chunks of these frames are decoded as a whole, and so checked by their CRC32C."""
+        return self._ends_slab(stack, start) and self._ends_slab(stack, stop)
+
+    def _is_checked(self, index: int) -> bool:
+        if self._manifest.treatment(index) != Treatment.ARRAY:
+            return True
+        return all(self._are_whole_slabs(*stretch) for stretch in self._stretches(index))
+
     def _record(self, index: int) -> tuple[bytes, int]:
         """Header and tail of an object, and where the tail begins."""
         number = self._manifest.number
@@ -95,20 +195,25 @@ class ZarrReader:
         """The pixel value without pad bytes, in the object's byte order."""
         if self._manifest.treatment(index) != Treatment.ARRAY:
             return self._kept_bytes(index)
+        parts = [self.words(stack).read_frames(start, stop - start) for stack, start, stop in self._stretches(index)]
+        words = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return self._in_order(index, words).reshape(-1).view(np.uint8).data
+
+    def _stretches(self, index: int) -> Iterator[tuple[int, int, int]]:
+        """Stack, first and last + 1 position of frames of an object that stand one behind the other."""
         frames = self._manifest.frames(index)
-        parts: list[NDArray[Any]] = []
         start = 0
         while start < len(frames):
             stack, position = frames[start]
             stop = start + 1
             while stop < len(frames) and frames[stop] == (stack, position + stop - start):
                 stop += 1
-            parts.append(self.words(stack).read_frames(position, stop - start))
+            yield stack, position, position + stop - start
             start = stop
-        words = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        if self._manifest.number("swap", index):
-            words.byteswap(inplace=True)
-        return words.reshape(-1).view(np.uint8).data
+
+    def _in_order(self, index: int, words: NDArray[Any]) -> NDArray[Any]:
+        """Words that were just read, brought to the byte order of the object."""
+        return words.byteswap(inplace=True) if self._manifest.number("swap", index) else words
 
     def _kept_bytes(self, index: int, begin: int = 0, end: int | None = None) -> bytes:
         """The bytes that are kept in spans, or the part ``begin`` to ``end`` of them."""

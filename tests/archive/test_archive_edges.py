@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 import pacscore
-from pacscore.errors import ErrorCode
+from pacscore.errors import ErrorCode, InputError
 
 
 @pytest.fixture
@@ -73,3 +74,20 @@ def test_a_damaged_object_leaves_no_empty_file_in_an_export(files: list[Path], t
         with pytest.raises(pacscore.DamagedError):
             archive.export(tmp_path / "out")
         assert all(path.stat().st_size for path in (tmp_path / "out").rglob("*.dcm"))
+
+
+def test_what_was_opened_is_refused_once_its_archive_is_closed(data: Path, tmp_path: Path) -> None:
+    with pacscore.create(tmp_path / "archive") as archive:
+        archive.ingest(data / "series" / "mr-hitachi-4")
+        (row,) = archive.find("series")
+        series = archive.series(row["SeriesInstanceUID"])
+        volume, instance = series.volume(), series.instances[0]
+        volume.array()
+    others = [os.open(path, os.O_RDONLY) for path in (data / "series" / "mr-hitachi-4").iterdir()]
+    try:  # They have the numbers that the archive's files had.
+        for use in (volume.array, instance.bytes, lambda: volume[0]):
+            with pytest.raises(InputError, match="closed"):
+                use()
+    finally:
+        for descriptor in others:
+            os.close(descriptor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,3 +43,16 @@ def start(tmp_path: Path, fast: bool) -> Iterator[Started]:
 @pytest.fixture
 def server(start: Started) -> DicomServer:
     return start()
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Self-signed certificates and keys of a node, a client, and a stranger."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificates (until 2027-12-31)")
+    folder = tmp_path_factory.mktemp("tls")
+    for name in ("node", "client", "stranger"):
+        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+        command += ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt")]
+        subprocess.run(command, check=True, capture_output=True)
+    return folder

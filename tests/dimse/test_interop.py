@@ -8,10 +8,12 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,10 @@ import pydicom
 import pytest
 from dimse.conftest import Started
 
-from pacscore.dimse.configuration import Limits, Peer, Right
+from pacscore.dimse.configuration import Limits, Peer, Right, Tls
 from pacscore.dimse.connecting import Address, make_entity
 from pacscore.dimse.objects import FileObject, files_to_send
-from pacscore.dimse.requesting import echo, query
+from pacscore.dimse.requesting import echo, move, query
 from pacscore.dimse.sending import Sender, Sent
 from pacscore.dimse.server import DicomServer
 
@@ -171,7 +173,7 @@ def test_our_user_sends_to_storescp_byte_for_byte(reference: Reference, data: Pa
     with Sender(make_entity("TEST", limits), Address("127.0.0.1", reference.port), limits) as sender:
         sender.send(objects, sent)
     assert sent.failures == []
-    expected = {hashlib.sha256(each.data_set_in(each.transfer_syntax_uid)).hexdigest() for each in objects}
+    expected = {hashlib.sha256(each.outgoing_in(each.transfer_syntax_uid).joined()).hexdigest() for each in objects}
     assert set(reference.digests()) <= expected
     assert len(reference.digests()) >= 4
 
@@ -190,6 +192,7 @@ class Orthanc:
             "RemoteAccessAllowed": False,
             "SyncStorageArea": True,
             "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True,
             "DicomModalities": {
                 "pacscore": ["PACSCORE", "127.0.0.1", peer_port],
                 "reference": ["STORESCP", "127.0.0.1", reference_port],
@@ -206,6 +209,19 @@ class Orthanc:
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", data, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
+
+    def send(self, method: str, path: str, body: Any = None) -> None:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data, method=method)
+        urllib.request.urlopen(request, timeout=60).close()
+
+    def count_equal(self, server: DicomServer) -> int:
+        """How many objects it has, each of them equal to ours."""
+        names = self.ask("/instances")
+        for name in names:
+            found = pydicom.dcmread(BytesIO(self.raw(f"/instances/{name}/file")))
+            assert found == server.archive.instance(str(found.SOPInstanceUID)).dataset()
+        return len(names)
 
     def raw(self, path: str) -> bytes:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=60) as answer:
@@ -247,3 +263,89 @@ def test_orthanc_receives_from_us_sends_to_us_and_queries_us(
     )
     contents = orthanc.ask(f"/queries/{answer['ID']}/answers?expand&simplify")
     assert [each["NumberOfSeriesRelatedInstances"] for each in contents] == [str(len(objects))]
+
+
+def test_orthanc_takes_what_we_move_and_fetches_from_us(start: Started, orthanc: Orthanc, reference: Reference) -> None:
+    """What leaves is compared byte for byte at the reference; Orthanc writes data sets anew, with equal elements."""
+    peers = (Peer("ORTHANC", "127.0.0.1", orthanc.dicom, ALL), Peer("STORESCP", "127.0.0.1", reference.port, ALL))
+    server = start("mover", peers=peers)
+    server.archive.ingest(Path(str(files("pacscore") / "data" / "sts003" / "pet")))
+    server.archive.seal()
+    expected = sorted(_digests(server).values())
+    (study,) = [row["StudyInstanceUID"] for row in server.archive.find("study")]
+    for destination in ("ORTHANC", "STORESCP"):
+        state = move(Address("127.0.0.1", server.port), "study", {"StudyInstanceUID": study}, destination)
+        assert (state.completed, state.failed) == (len(expected), 0)
+    assert reference.digests() == expected
+    assert orthanc.count_equal(server) == len(expected)
+
+    for name in orthanc.ask("/studies"):
+        orthanc.send("DELETE", f"/studies/{name}")
+    assert orthanc.count_equal(server) == 0
+    orthanc.send("PUT", "/modalities/mover", ["PACSCORE", "127.0.0.1", server.port])
+    answer = orthanc.ask("/modalities/mover/query", {"Level": "Study", "Query": {"StudyInstanceUID": study}})
+    orthanc.ask(f"/queries/{answer['ID']}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+    assert orthanc.count_equal(server) == len(expected)
+
+
+@pytest.mark.parametrize("tool", ["echoscu", "storescu", "findscu"])
+def test_dcmtk_by_tls_with_client_certificates(
+    start: Started, reference: Reference, certificates: Path, tool: str
+) -> None:
+    """Its other programs know no TLS."""
+    server = start(tls=Tls(*(str(certificates / name) for name in ("node.crt", "node.key", "client.crt"))))
+    paths = sorted(Path(str(files("pacscore") / "data" / "sts003" / "ct")).iterdir())[:3]
+    if tool == "findscu":
+        for each in paths:
+            server.archive.receive(each.read_bytes())
+    node = ["127.0.0.1", str(server.port)]
+    study = pydicom.dcmread(paths[0]).StudyInstanceUID
+    keys = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    arguments = {
+        "echoscu": node,
+        "storescu": [*node, *map(str, paths)],
+        "findscu": [*keys, "-k", "NumberOfStudyRelatedInstances", *node],
+    }[tool]
+    trusted = ["+cf", str(certificates / "node.crt"), "-aec", "PACSCORE"]
+    client, stranger = (
+        ["+tls", str(certificates / f"{name}.key"), str(certificates / f"{name}.crt")]
+        for name in ("client", "stranger")
+    )
+    done = _run(tool, *client, *trusted, *arguments)
+    assert done.returncode == 0, done.stderr
+    if tool == "findscu":
+        assert "[3 ]" in done.stdout + done.stderr
+    if tool == "storescu":  # It writes data sets anew: what it sends is what the reference gets.
+        assert _run(tool, "127.0.0.1", str(reference.port), *map(str, paths)).returncode == 0
+        assert sorted(_digests(server).values()) == reference.digests()
+    assert _run(tool, *stranger, *trusted, *arguments).returncode
+    assert _run(tool, "-aec", "PACSCORE", *arguments).returncode
+
+
+def _pynetdicom(app: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pynetdicom", app, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_pynetdicoms_own_programs(start: Started, reference: Reference, tmp_path: Path) -> None:
+    server = start(peers=(Peer("STORESCP", "127.0.0.1", reference.port, ALL),))
+    paths = sorted(Path(str(files("pacscore") / "data" / "sts003" / "ct")).iterdir())[:3]
+    study = str(pydicom.dcmread(paths[0]).StudyInstanceUID)
+    node = ["127.0.0.1", str(server.port)]
+    keys = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", f"StudyInstanceUID={study}"]
+    assert _pynetdicom("echoscu", *node).returncode == 0
+    for path in paths:
+        assert _pynetdicom("storescu", *node, str(path)).returncode == 0
+    sent = {str(read.SOPInstanceUID): read for read in map(pydicom.dcmread, paths)}
+    assert set(_digests(server)) == set(sent)
+    assert all(server.archive.instance(uid).dataset() == read for uid, read in sent.items())
+    found = _pynetdicom("findscu", *node, *keys, "-k", "NumberOfStudyRelatedInstances=")
+    assert found.returncode == 0
+    assert "[3" in found.stdout + found.stderr
+    got = tmp_path / "got"
+    got.mkdir()
+    assert _pynetdicom("getscu", *node, *keys, "-od", str(got)).returncode == 0
+    fetched = {str(read.SOPInstanceUID): read for read in map(pydicom.dcmread, got.iterdir())}
+    assert fetched == sent
+    assert _pynetdicom("movescu", *node, "-aem", "STORESCP", *keys).returncode == 0
+    assert reference.digests() == sorted(_digests(server).values())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,18 +12,9 @@ from pathlib import Path
 import pytest
 from dimse.objects_made import data_set
 from dimse.raw_peer import CT, EXPLICIT, RawPeer
+from dimse.serving import start_serving
 
 import pacscore
-
-
-def _serve(folder: Path, *options: str) -> tuple[subprocess.Popen[str], int]:
-    command = [sys.executable, "-m", "pacscore", "serve", str(folder), "--dimse", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if " serves " in line:
-            return process, int(line.rsplit(":", 1)[1].rstrip(".\n"))
-    raise AssertionError("the node did not start")
 
 
 def _load(port: int, prefix: str, acknowledged: dict[str, bytes], stopped: threading.Event) -> None:
@@ -47,7 +36,7 @@ def _campaign(folder: Path, kills: int, seed: int) -> dict[str, bytes]:
     choose, acknowledged = random.Random(seed), dict[str, bytes]()
     pacscore.create(folder).close()
     for round_number in range(kills):
-        process, port = _serve(folder)
+        process, port = start_serving(folder)
         stopped = threading.Event()
         loads = [
             threading.Thread(target=_load, args=(port, f"1.2.{round_number + 1}.{n + 1}", acknowledged, stopped))
@@ -90,7 +79,7 @@ def test_promise_1_two_hundred_kills_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_several_receivers_share_a_port_and_drain_when_told(tmp_path: Path) -> None:
-    process, port = _serve(tmp_path / "archive", "--processes", "2")
+    process, port = start_serving(tmp_path / "archive", "--processes", "2")
     try:
         for number in range(8):
             deadline = time.monotonic() + 20

@@ -26,13 +26,15 @@ def test_noise_in_a_pdu_is_refused_and_nothing_else(noise: bytes) -> None:
         return
 
 
-@given(st.binary(max_size=5000), st.integers(1, 700))
-def test_a_message_is_cut_into_fragments_that_make_it_again(data: bytes, size: int) -> None:
-    pdus = [b"".join(map(bytes, parts)) for parts in pdus_of(5, 0, memoryview(data), size)]
+@given(st.lists(st.binary(max_size=1500), max_size=5), st.integers(1, 700))
+def test_a_message_is_cut_into_fragments_that_make_it_again(pieces: list[bytes], size: int) -> None:
+    data = b"".join(pieces)
+    pdus = [b"".join(map(bytes, parts)) for parts in pdus_of(5, 0, map(memoryview, pieces), size)]
     found = [next(fragments_of(memoryview(each)[6:])) for each in pdus]
     assert b"".join(bytes(part) for _, _, part in found) == data
     assert [control & 2 for _, control, _ in found] == [0] * (len(found) - 1) + [2]
-    assert all(len(part) <= size for _, _, part in found)
+    assert all(len(part) == size for _, _, part in found[:-1])
+    assert len(found[-1][2]) <= size
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 11, 64, 1000])

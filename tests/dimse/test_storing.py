@@ -56,7 +56,7 @@ def test_every_real_object_arrives_byte_for_byte(server: DicomServer, data: Path
     assert refused <= unidentified | other_services, sent.failures
     found = {hashlib.sha256(each.dataset_bytes()).digest() for each in _all(server)}
     expected = {
-        hashlib.sha256(each.data_set_in(each.transfer_syntax_uid)).digest()
+        hashlib.sha256(each.outgoing_in(each.transfer_syntax_uid).joined()).digest()
         for each in objects
         if each.sop_instance_uid not in refused
     }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from dimse.conftest import Started
+from dimse.conftest import LIMITS, Started
 from dimse.objects_made import data_set
 
 from pacscore.dimse.configuration import Limits, Tls
@@ -23,22 +23,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    for name in ("node", "client", "stranger"):
-        command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
-        command += ["-keyout", str(folder / f"{name}.key"), "-out", str(folder / f"{name}.crt")]
-        subprocess.run(command, check=True, capture_output=True)
-    return folder
-
-
 def _tls(folder: Path, own: str, trusted: str) -> Tls:
     return Tls(str(folder / f"{own}.crt"), str(folder / f"{own}.key"), str(folder / f"{trusted}.crt"))
 
 
 def test_objects_go_by_tls_and_strangers_do_not_get_in(start: Started, certificates: Path, tmp_path: Path) -> None:
-    server = start(tls=_tls(certificates, "node", "client"))
+    server = start(tls=_tls(certificates, "node", "client"), limits=dataclasses.replace(LIMITS, negotiation_seconds=2))
     address = Address("127.0.0.1", server.port, "PACSCORE", client_context(_tls(certificates, "client", "node")))
     echo(address)
     raw = data_set("1.2.3.1", size=600_000)

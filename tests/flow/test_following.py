@@ -9,6 +9,7 @@ import pytest
 from dimse.objects_made import data_set
 
 import pacscore
+from pacscore.errors import InputError, ReadOnlyError
 from pacscore.flow.following import Follower
 from pacscore.flow.queue import WorkQueue
 from pacscore.flow.rules import Rule
@@ -104,13 +105,77 @@ def test_a_restart_before_the_study_is_quiet_loses_nothing(bench: Bench) -> None
     assert bench.forwarded() == [("CACHE", "1.2.3.0.1")]
 
 
-def test_a_webhook_is_told_of_a_quiet_study_with_its_counts(bench: Bench) -> None:
-    follower = bench.follower(webhooks=("http://127.0.0.1:1/hook",))
+HOOK = "http://127.0.0.1:1/hook"
+
+
+def _noted(archive: pacscore.Archive) -> list[dict[str, object]]:
+    events = [dict(event) for event in archive.events()]
+    return [event for event in events if event["kind"] in ("quiet", "forwarded")]
+
+
+def test_that_a_study_became_quiet_is_an_event_and_a_webhook_is_told(bench: Bench) -> None:
+    follower = bench.follower(webhooks=(HOOK,))
     bench.receive("1.2.3.1")
     bench.receive("1.2.3.2")
     follower.step()
+    assert _noted(bench.archive) == []
     bench.now = 30
     follower.step()
+    (event,) = _noted(bench.archive)
+    del event["position"]
+    assert isinstance(event.pop("time"), float)
+    assert event == {"kind": "quiet", "study_instance_uid": "1.2.3.0", "series_count": 1, "instance_count": 2}
+    follower.step()
     (job,) = bench.queue.jobs()
-    assert (job.kind, job.destination) == ("webhook", "http://127.0.0.1:1/hook")
-    assert job.payload == {"kind": "quiet", "study_instance_uid": "1.2.3.0", "series": 1, "instances": 2}
+    assert (job.kind, job.destination) == ("webhook", HOOK)
+    assert {name: value for name, value in job.payload.items() if name != "time"} == event
+    bench.now = 100
+    follower.step()
+    assert len(bench.queue.jobs()) == len(_noted(bench.archive)) == 1
+
+
+def test_what_was_noted_survives_sealing_and_a_rebuild_and_can_be_followed(bench: Bench) -> None:
+    bench.receive("1.2.3.1")
+    position = bench.archive.last_position()
+    assert list(bench.archive.events(after=position)) == []
+    bench.archive.note("forwarded", study_instance_uid="1.2.3.0", to="CACHE", instance_count=1)
+    bench.archive.seal()
+    bench.archive.rebuild()
+    kinds = [event["kind"] for event in bench.archive.events(after=position)]
+    assert kinds[:2] == ["forwarded", "commit"]
+    assert not bench.archive.verify().findings
+    assert len(list(bench.archive.find("instance"))) == 1
+
+
+def test_a_webhook_is_told_of_what_was_forwarded_even_after_a_restart(bench: Bench) -> None:
+    bench.follower(webhooks=(HOOK,)).step()
+    bench.archive.note("forwarded", study_instance_uid="1.2.3.0", to="CACHE", instance_count=1)
+    bench.follower(webhooks=(HOOK,)).step()
+    (job,) = bench.queue.jobs()
+    assert (job.payload["kind"], job.payload["to"]) == ("forwarded", "CACHE")
+
+
+def test_only_known_kinds_are_noted_and_only_by_a_writer(bench: Bench) -> None:
+    with pytest.raises(InputError):
+        bench.archive.note("commit", series=[])
+    with pacscore.open(bench.archive.root, read_only=True) as reader, pytest.raises(ReadOnlyError):
+        reader.note("quiet", study_instance_uid="1.2.3.0")
+
+
+def test_what_waits_when_another_took_over_is_said_to_be_quiet_once(bench: Bench) -> None:
+    bench.receive("1.2.3.1")
+    quiet: list[frozenset[str]] = []
+    follower = Follower(bench.archive, bench.queue, (), quiet_seconds=10, quiet=quiet.append, clock=lambda: bench.now)
+    follower.take_over()
+    follower.step()
+    assert quiet == []
+    bench.now = 11
+    follower.step()
+    follower.step()
+    assert quiet == [frozenset({"1.2.3.0.1"})]
+    bench.archive.seal()
+    follower.take_over()
+    bench.now = 40
+    follower.step()
+    assert len(quiet) == 1  # Nothing waits any more.
+    assert bench.queue.jobs() == []

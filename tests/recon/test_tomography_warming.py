@@ -16,7 +16,7 @@ from pacscore.kernels import (
     variation,
 )
 from pacscore.kernels._compile import Kernel
-from pacscore.recon.warming import WARM_CALLS
+from pacscore.recon.tomography_warming import WARM_CALLS
 
 MODULES = (
     backproject, backproject_quarters, ellipsoids, helical, joseph, joseph_cone, ramp, resample_views, variation,
