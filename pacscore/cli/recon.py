@@ -14,10 +14,10 @@ from pacscore.errors import InputError
 
 NAME = "recon"
 HELP = (
-    "Reconstruct raw data: projections of tomography to a volume.\n\n"
+    "Reconstruct raw data: projections of tomography, k-space of magnetic resonance.\n\n"
     "Inputs: HDF5 (DXchange, NeXus), TIFF stacks and folders, NumPy, MetaImage stacks with RTK's geometry, folders of "
-    "DICOM-CT-PD. The result becomes a derived series of an archive (--store), a file (--out) or a picture (--png). "
-    "--list shows the methods; grids, filters, centers and iterations stand in the --config."
+    "DICOM-CT-PD; ISMRMRD and BART. The result becomes a derived series of an archive (--store), a file (--out) or a "
+    "picture (--png). --list shows the methods; grids, filters, centers and iterations stand in the --config."
 )
 EPILOG = (
     "Examples: pacscore recon tooth.h5 --method fbp --config tooth.toml --png tooth.png    ·    "

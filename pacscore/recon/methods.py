@@ -23,7 +23,9 @@ from pacscore.errors import InputError
 from pacscore.imaging import Volume
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 
-FAMILIES: Mapping[str, str] = MappingProxyType({"tomography": "pacscore.recon.tomography_methods"})
+FAMILIES: Mapping[str, str] = MappingProxyType(
+    {"tomography": "pacscore.recon.tomography_methods", "magnetic resonance": "pacscore.recon.mr_methods"}
+)
 """Name to the module that offers its methods."""
 
 

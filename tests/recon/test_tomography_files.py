@@ -197,6 +197,18 @@ def test_methods_are_listed_and_unknown_ones_refused(tmp_path: Path) -> None:
         reconstruct(Request(tmp_path, "magic"))
 
 
+def test_k_space_joins_by_its_family(tmp_path: Path) -> None:
+    image = np.zeros((2, 16, 16), np.complex64)
+    image[:, 5:9, 6:12] = 3.0
+    centred = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image, axes=(1, 2)), norm="ortho"), axes=(1, 2))
+    np.save(tmp_path / "k.npy", centred.astype(np.complex64))
+    volume = reconstruct(Request(tmp_path / "k.npy", "fft"))
+    assert np.allclose(volume.modality()[0] > 1.0, np.abs(image[0]) > 1.0)
+    assert {"fft", "sense", "grappa"} <= set(names())
+    with pytest.raises(PacscoreError):
+        reconstruct(Request(tmp_path / "k.npy", "fft", None, {"method": {"iterationz": 3}}))
+
+
 CONFIG = """
 [grid]
 shape = [3, 24, 26]
