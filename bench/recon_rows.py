@@ -2,7 +2,13 @@
 
 from importlib import import_module
 
-MODULES: tuple[str, ...] = ("recon_mr", "recon_mr_noncartesian")
+MODULES: tuple[str, ...] = (
+    "recon_tomography",
+    "recon_projectors",
+    "recon_mr",
+    "recon_mr_noncartesian",
+    "recon_start",
+)
 
 for _module in MODULES:
     import_module(_module)

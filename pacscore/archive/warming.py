@@ -10,6 +10,7 @@ from pathlib import Path
 from pacscore.archive.report import Progress, Reported, no_progress
 from pacscore.imaging.warming import WARM_CALLS
 from pacscore.kernels._compile import cache_folder
+from pacscore.recon import tomography_warming
 from pacscore.recon.magnetic_resonance import warming as mr_warming
 
 
@@ -30,7 +31,7 @@ def warm_kernels(*, progress: Progress | None = None) -> WarmReport:
     on tiny arrays. With a full cache this takes a few seconds and compiles nothing.
     """
     report = progress or no_progress
-    calls = (("archive", _run_archive), *WARM_CALLS, *mr_warming.WARM_CALLS)
+    calls = (("archive", _run_archive), *WARM_CALLS, *tomography_warming.WARM_CALLS, *mr_warming.WARM_CALLS)
     parts: dict[str, float] = {}
     start = time.perf_counter()
     for number, (name, call) in enumerate(calls):

@@ -27,6 +27,7 @@ from pacscore.cli import (
     query,
     queue,
     rebuild,
+    recon,
     render,
     reseal,
     seal,
@@ -72,7 +73,7 @@ def _options(
     pass
 
 
-_CORE = (demo, create, ingest, seal, find, show, render, process, export, verify, stats, reseal, rebuild, warm)
+_CORE = (demo, create, ingest, seal, find, show, render, process, recon, export, verify, stats, reseal, rebuild, warm)
 _BULK = (select, map)
 _NETWORK = (serve, echo, send, query, move, get, queue, events)
 

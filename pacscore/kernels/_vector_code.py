@@ -205,6 +205,32 @@ def gather_pairs() -> Any:
     return _intrinsic(3, typed, emit)
 
 
+def pairs_along() -> Any:
+    vector = Vector(types.float32, 8)
+
+    def typed(array: Any, position: Any, step: Any) -> Any:
+        fits = contiguous(array) and array.dtype == types.float32
+        return types.UniTuple(vector, 2)(array, types.int64, types.int64) if fits else None
+
+    def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        pair = ir.VectorType(ir.FloatType(), 2)
+        loaded = []
+        for number in range(8):
+            ahead = builder.mul(values[2], ir.Constant(INT64, number))
+            place = builder.lshr(builder.add(values[1], ahead), ir.Constant(INT64, 32))
+            first = pointer(context, builder, signature.args[0], values[0], place)
+            loaded.append(builder.load(builder.bitcast(first, pair.as_pointer())))
+            loaded[-1].align = 4
+        fours = [picked(builder, loaded[start], loaded[start + 1], range(4)) for start in range(0, 8, 2)]
+        # Lanes 0 1 4 5 and 2 3 6 7, so that what follows stays within the halves of a register.
+        low, high = (picked(builder, fours[start], fours[start + 2], range(8)) for start in range(2))
+        left = picked(builder, low, high, (0, 2, 8, 10, 4, 6, 12, 14))
+        right = picked(builder, low, high, (1, 3, 9, 11, 5, 7, 13, 15))
+        return context.make_tuple(builder, signature.return_type, [left, right])
+
+    return _intrinsic(3, typed, emit)
+
+
 def select() -> Any:
     def typed(mask: Any, a: Any, b: Any) -> Any:
         fits = isinstance(mask, Vector) and isinstance(a, Vector) and mask.is_mask and a == b and mask.lanes == a.lanes

@@ -73,6 +73,11 @@ def gather_pairs(array: NDArray[Any], base: int, offsets: Lanes) -> tuple[Lanes,
     return gather(array, base, offsets), gather(array, base + 1, offsets)
 
 
+def pairs_along(array: NDArray[Any], position: int, step: int) -> tuple[Lanes, Lanes]:
+    places = (int(position) + int(step) * np.arange(8, dtype=np.int64)) >> 32
+    return gather(array, 0, places), gather(array, 1, places)
+
+
 def select(mask: Lanes, a: Lanes, b: Lanes) -> Lanes:
     return np.where(mask, a, b)
 

@@ -31,6 +31,7 @@ from pacscore.kernels._vector import (
     maximum,
     minimum,
     multiply_high,
+    pairs_along,
     population_count,
     reinterpret_as,
     rint,
@@ -280,6 +281,23 @@ def test_gathers_take_negative_offsets_and_any_rank(dtype: str) -> None:
     gather_into(array, 20, offsets, offsets.astype(np.int64), out)
     flat = array.reshape(-1)
     assert np.array_equal(out.reshape(3, 8), np.stack([flat[20 + offsets], flat[21 + offsets], flat[20 + offsets]]))
+
+
+@kernel
+def along_into(array: Any, position: int, step: int, out: Any) -> None:
+    left, right = pairs_along(array, position, step)
+    store(out, 0, left)
+    store(out, 8, right)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("start", "step"), [(3.25, 0.7), (0.0, 1.0), (30.5, -4.125), (7.9, 0.0), (0.999, 3.3)])
+def test_pairs_lie_along_a_line_at_fixed_point_places(start: float, step: float) -> None:
+    array, out = _numbers("float32", 40), np.empty(16, np.float32)
+    position, ahead = int(start * 2**32), int(step * 2**32)
+    along_into(array, position, ahead, out)
+    places = [(position + lane * ahead) >> 32 for lane in range(8)]
+    assert np.array_equal(out, np.concatenate([array[places], array[[place + 1 for place in places]]]))
 
 
 def lanes_into(a: Any, out: Any) -> None:
