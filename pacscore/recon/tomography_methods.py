@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import InputError
+from pacscore.errors import GeometryError, InputError
 from pacscore.imaging import Volume
 from pacscore.recon import algebraic, centering, corrections, counts, expectation, variation
 from pacscore.recon.cone_geometries import ConeGeometry
@@ -58,6 +58,7 @@ _CENTERS = {
     "moments": centering.center_from_moments,
     "opposite-views": centering.center_from_opposite_views,
 }
+_CENTER_COLUMNS_DOUBTED = 1.0
 _PREPARATION = ("transmission_min", "center", "rings", "ring_width", "beam_hardening", "scatter", "rows")
 
 
@@ -80,6 +81,8 @@ def reconstruct(request: Request) -> Volume:
     if "center" in preparation:
         geometry = _centered(geometry, values, preparation["center"])
         words.append(f"center column {geometry.center:.2f}" if isinstance(geometry, ParallelGeometry) else "")
+    elif "center_column" not in table(request.configuration, "geometry"):
+        words.append(_doubt_about_center(geometry, values))
     grid = grid_of(table(request.configuration, "grid")) or _default_grid(geometry)
     image, done = _run(request, values, geometry, grid)
     result = table(request.configuration, "result", ("water", "air"))
@@ -178,6 +181,22 @@ def _centered(geometry: AnyGeometry, values: NDArray[np.float32], center: Any) -
     if center not in _CENTERS or not isinstance(geometry, ParallelGeometry):
         raise InputError(f"center is a column, or of parallel beams one of {', '.join(_CENTERS)}: not {center!r}.")
     return replace(geometry, center_column=_CENTERS[center](values, geometry.angles))
+
+
+def _doubt_about_center(geometry: AnyGeometry, values: NDArray[np.float32]) -> str:
+    """What is said where nobody stated the axis of parallel beams, and it does not seem to lie in the middle."""
+    if not isinstance(geometry, ParallelGeometry) or geometry.center != (geometry.column_count - 1) / 2:
+        return ""
+    try:
+        seen = centering.center_from_opposite_views(values, geometry.angles)
+    except GeometryError:
+        return ""  # No two views lie opposite each other.
+    if abs(seen - geometry.center) <= _CENTER_COLUMNS_DOUBTED:
+        return ""
+    return (
+        f"the axis was taken to be in the middle, but opposite views say column {seen:.1f}: give center in the "
+        "configuration's [preparation]"
+    )
 
 
 def _default_grid(geometry: AnyGeometry) -> Grid:

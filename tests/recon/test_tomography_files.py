@@ -286,3 +286,14 @@ def test_iterative_methods_run_by_name(tmp_path: Path) -> None:
         reconstruct(Request(tmp_path / "p.npy", "fista-tv", tmp_path / "angles.txt"))
     with pytest.raises(InputError, match="does not fit"):
         reconstruct(Request(tmp_path / "p.npy", "fdk", tmp_path / "angles.txt"))
+
+
+def test_an_axis_that_nobody_stated_and_is_not_in_the_middle_is_said(data: Path) -> None:
+    tables: dict[str, dict[str, object]] = {
+        "preparation": {"rows": [0, 1]},
+        "grid": {"shape": [1, 64, 64], "spacing_mm": 8},
+    }
+    tooth = data / "recon" / "tooth.h5"
+    assert "opposite views say column 295" in " ".join(reconstruct(Request(tooth, "fbp", None, tables)).derivation)
+    tables["preparation"]["center"] = 295.9
+    assert "opposite" not in " ".join(reconstruct(Request(tooth, "fbp", None, tables)).derivation)
