@@ -136,9 +136,10 @@ def _repeated(header: Header, recent: Recent, changed: Rows) -> Document | None:
     if changed.row:
         fresh: Document = {}
         header.read_rows(changed, recent.reading, {}, fresh)
-        if len(fresh) != len(changed.row) or not fresh.keys() <= document.keys():
-            return None
+        count = len(document)
         document.update(fresh)
+        if len(fresh) != len(changed.row) or len(document) != count:
+            return None
     return document
 
 

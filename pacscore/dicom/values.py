@@ -94,7 +94,10 @@ def choose_decoder(
 def _decode_text(
     raw: bytes, *, character_set: CharacterSet, delimiters: str, leading: str, trailing: str
 ) -> Scalar | list[Scalar] | LeftOut:
-    text = character_set.decode(raw, delimiters=delimiters)
+    if raw.isascii() and b"\x1b" not in raw and character_set.codec != "katakana":
+        text = raw.decode("ascii")  # All other character sets have these in common, and nearly all text is of them.
+    else:
+        text = character_set.decode(raw, delimiters=delimiters)
     if delimiters and "\\" in text:
         return [value.rstrip(trailing).lstrip(leading) for value in text.split("\\")]
     return text.rstrip(trailing).lstrip(leading) or None

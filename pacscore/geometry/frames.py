@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import itemgetter
+from typing import NamedTuple
 
 from pacscore.errors import LimitError
 from pacscore.geometry import diffusion
@@ -50,6 +51,7 @@ GEOMETRY_KEYWORDS: frozenset[str] = (
 """Top-level keys that ``frames_of`` reads; private ones as ``CREATOR:ggggxxee``."""
 
 FRAME_COUNT_MAX = 1_000_000
+_KNOWN_MAX = 4
 
 # Labels that come from one element: (place in the tuple, keyword, whether text); _OWN ones differ from frame to frame.
 _OWN_LABELS = {"FrameReferenceTime", "TriggerTime", "AcquisitionNumber"}
@@ -68,20 +70,38 @@ def frames_of(document: Document, instance: int) -> list[FrameHeader]:
     return FrameReader().read(document, instance)
 
 
+class _Known(NamedTuple):
+    """An object of one placed frame, and what is compared with the next."""
+
+    keys: tuple[str, ...]
+    take: Callable[[Document], tuple[object, ...]]
+    values: tuple[object, ...]
+    take_numbers: Callable[[Document], tuple[object, ...]]
+    number_types: tuple[type, ...]
+    frame: FrameHeader
+
+    @classmethod
+    def of(cls, document: Document, frame: FrameHeader) -> _Known | None:
+        keys = [key for key in document if key in _REPEATED]
+        if len(keys) < 2:  # One key alone is taken without a tuple around it.
+            return None
+        numbers = [key for key in keys if isinstance(document[key], int | float)]
+        # Two names of one key where there are fewer, for the same reason.
+        take_numbers = itemgetter(*numbers, *numbers) if numbers else _nothing
+        values = tuple(document[key] for key in keys)
+        types = tuple(map(type, take_numbers(document)))
+        return cls(tuple(document), itemgetter(*keys), values, take_numbers, types, frame)
+
+
 class FrameReader:
     """Reads the frames of one object after another, best of one series.
 
-    Objects of a series say mostly the same: what the one before said is not checked again where this one repeats it.
-    That takes 3 µs in place of 6. What is returned does not depend on what was read before.
+    Objects of a series say mostly the same, or one of a few things: what one of those before said is not checked again
+    where this one repeats it. That takes 2 µs in place of 6. What is returned does not depend on what was read before.
     """
 
     def __init__(self) -> None:
-        self._keys: tuple[str, ...] = ()
-        self._take: Callable[[Document], tuple[object, ...]] = _nothing
-        self._values: tuple[object, ...] = ()
-        self._take_numbers: Callable[[Document], tuple[object, ...]] = _nothing
-        self._number_types: tuple[type, ...] = ()
-        self._first: FrameHeader | None = None
+        self._known: list[_Known] = []  # What came last comes first.
 
     def read(self, document: Document, instance: int) -> list[FrameHeader]:
         """The frames of one object.
@@ -103,28 +123,21 @@ class FrameReader:
         LimitError
             Number of Frames (0028,0008) exceeds 1,000,000.
         """
-        # Documents of one making have their keys in one order, and comparing an order is cheaper than comparing sets.
-        if self._first is not None and tuple(document) == self._keys and self._take(document) == self._values:
-            position = vector(document.get("ImagePositionPatient"), 3)
-            # 512 and 512.0 are equal, and yet not the same to who reads them.
-            if position is not None and tuple(map(type, self._take_numbers(document))) == self._number_types:
-                return [_repeated(self._first, document, instance, position)]
+        order = tuple(document)  # Of one making it is the same, and comparing it is cheaper than comparing sets.
+        for index, known in enumerate(self._known):
+            if order == known.keys and known.take(document) == known.values:
+                position = vector(document.get("ImagePositionPatient"), 3)
+                # 512 and 512.0 are equal, and yet not the same to who reads them.
+                if position is not None and tuple(map(type, known.take_numbers(document))) == known.number_types:
+                    if index:
+                        self._known.insert(0, self._known.pop(index))
+                    return [_repeated(known.frame, document, instance, position)]
         frames = _read_frames(document, instance)
         is_alone = len(frames) == 1 and not _is_grouped(document) and "GridFrameOffsetVector" not in document
         if is_alone and frames[0].position is not None:
-            self._remember(document, frames[0])
+            found = _Known.of(document, frames[0])
+            self._known = ([found] if found is not None else []) + self._known[: _KNOWN_MAX - 1]
         return frames
-
-    def _remember(self, document: Document, frame: FrameHeader) -> None:
-        keys = [key for key in document if key in _REPEATED]
-        if len(keys) < 2:  # One key alone is taken without a tuple around it.
-            return
-        numbers = [key for key in keys if isinstance(document[key], int | float)]
-        self._keys, self._first = tuple(document), frame
-        self._take, self._values = itemgetter(*keys), tuple(document[key] for key in keys)
-        # Two names of one key where there are fewer: one alone is taken without a tuple around it.
-        self._take_numbers = itemgetter(*numbers, *numbers) if numbers else _nothing
-        self._number_types = tuple(map(type, self._take_numbers(document)))
 
 
 def _nothing(_: Document) -> tuple[object, ...]:
