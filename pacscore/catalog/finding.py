@@ -305,16 +305,27 @@ def _patient_pages(search: Search, conditions: Conditions) -> Iterator[tuple[Any
 
 def _sorted_patients(search: Search, conditions: Conditions) -> Iterator[tuple[Any, int]]:
     """Where series must be asked, all patients are gathered first: two numbers for each."""
-    by_study = replace(search, terms=paging.terms_of(None, Level.STUDY), default_order=True, limit=None, place=None)
-    found = {
-        (place(row, _STUDY.patient_id), place(row, _STUDY.patient_key)) for row, _ in _study_rows(by_study, conditions)
-    }
+    if conditions.checks or conditions.documents:
+        by_study = replace(search, terms=paging.terms_of(None, Level.STUDY), default_order=True, limit=None, place=None)
+        rows = (row for row, _ in _study_rows(by_study, conditions))
+        found = {(place(row, _STUDY.patient_id), place(row, _STUDY.patient_key)) for row in rows}
+    else:
+        found = _patients_of_series(search, conditions)
     backward = search.terms[0].descending
     ordered = sorted(found, key=_patient_order, reverse=backward)
     if search.place is None:
         return iter(ordered)
     behind = _patient_order((search.place[0], search.place[1]))
     return (one for one in ordered if (_patient_order(one) < behind if backward else _patient_order(one) > behind))
+
+
+def _patients_of_series(search: Search, conditions: Conditions) -> set[tuple[Any, int]]:
+    """All in one statement: no row of a study or series is made for them."""
+    with search.read() as connection, dialect.cancelable(connection, search.cancel):
+        chosen = plan.choose(connection, conditions.rows, target="series", default_order=False, order_lead="series")
+        patients = select(_STUDY.patient_id, _STUDY.patient_key).select_from(_joined(chosen.lead))
+        rows = connection.execute(patients.where(*chosen.clauses).distinct())
+        return {(identity, key) for identity, key in rows}
 
 
 def _patient_order(patient: tuple[Any, int]) -> tuple[bool, str, int]:
