@@ -12,6 +12,7 @@ import numpy as np
 from pacscore.errors import InputError
 from pacscore.imaging.arrays import Histogram
 from pacscore.imaging.enhancement_steps import MatchHistogram
+from pacscore.imaging.text_files import read_text
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
@@ -96,16 +97,7 @@ def read_bins(path: Path) -> Histogram:
     InputError
         It cannot be read, is longer than 4 MiB, or holds something else.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(_FILE_BYTES_MAX + 1)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise InputError(f"The file of bins cannot be read: {error.strerror}.", path=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise InputError("The file of bins is not UTF-8 text.", path=str(path)) from error
-    if len(content) > _FILE_BYTES_MAX:
-        raise InputError(f"The file of bins is longer than {_FILE_BYTES_MAX} bytes.", path=str(path))
+    text = read_text(path, "The file of bins", bytes_max=_FILE_BYTES_MAX)
     rows = [line.split(",") for line in text.splitlines() if line.strip()]
     if rows and not _is_number(rows[0][0]):
         rows = rows[1:]

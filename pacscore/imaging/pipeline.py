@@ -31,6 +31,7 @@ from pacscore.errors import InputError
 from pacscore.imaging import enhancement, enhancement_steps, grid_steps
 from pacscore.imaging.arrays import Progress, Watch
 from pacscore.imaging.matching import MatchHistogramTo, OpenSeries
+from pacscore.imaging.text_files import read_text
 
 if TYPE_CHECKING:
     from pacscore.imaging.volume import Volume
@@ -177,16 +178,7 @@ class Pipeline:
         InputError
             It cannot be read, or as ``parse``.
         """
-        try:
-            with path.open("rb") as file:
-                content = file.read(_FILE_BYTES_MAX + 1)
-            text = content.decode("utf-8")
-        except OSError as error:
-            raise InputError(f"The pipeline cannot be read: {error.strerror}.", path=str(path)) from error
-        except UnicodeDecodeError as error:
-            raise InputError("The pipeline is not UTF-8 text.", path=str(path)) from error
-        if len(content) > _FILE_BYTES_MAX:
-            raise InputError(f"The pipeline is longer than {_FILE_BYTES_MAX} bytes.", path=str(path))
+        text = read_text(path, "The pipeline", bytes_max=_FILE_BYTES_MAX)
         try:
             return cls.parse(text)
         except InputError as error:

@@ -82,8 +82,41 @@ def arc_text(angles: NDArray[np.float64]) -> str:
     return f"{angles.size} view{'s' if angles.size > 1 else ''} over {span:.4g}°"
 
 
+class _PlanarDetector:
+    """What parallel beams and fans say of their views and rows alike."""
+
+    __slots__ = ()
+
+    angles_rad: ArrayLike
+    column_count: int
+    center_column: float | None
+    row_count: int
+    row_spacing_mm: float
+
+    @property
+    def angles(self) -> NDArray[np.float64]:
+        """The angles as an array."""
+        return np.asarray(self.angles_rad)
+
+    @property
+    def center(self) -> float:
+        """``center_column`` as a number."""
+        return float(self.center_column or 0.0)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(views, rows, columns)``."""
+        return self.angles.size, self.row_count, self.column_count
+
+    @property
+    def row_positions_mm(self) -> NDArray[np.float64]:
+        """z of each row."""
+        rows = np.arange(self.row_count, dtype=np.float64) - (self.row_count - 1) / 2
+        return rows * self.row_spacing_mm
+
+
 @dataclass(frozen=True, slots=True, eq=False)
-class ParallelGeometry:
+class ParallelGeometry(_PlanarDetector):
     """Parallel rays, perpendicular to the axis of rotation; detector row ``r`` sees slice ``r``.
 
     Attributes
@@ -118,26 +151,6 @@ class ParallelGeometry:
     def __post_init__(self) -> None:
         _check_planar(self)
 
-    @property
-    def angles(self) -> NDArray[np.float64]:
-        """The angles as an array."""
-        return np.asarray(self.angles_rad)
-
-    @property
-    def center(self) -> float:
-        """``center_column`` as a number."""
-        return float(self.center_column or 0.0)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(views, rows, columns)``."""
-        return self.angles.size, self.row_count, self.column_count
-
-    @property
-    def row_positions_mm(self) -> NDArray[np.float64]:
-        """z of each row."""
-        return _row_positions(self)
-
     def rays(self, view: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """A point on each ray and its unit direction, both (rows, columns, 3) in LPS mm."""
         c, s = math.cos(self.angles[view]), math.sin(self.angles[view])
@@ -170,7 +183,7 @@ class ParallelGeometry:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FanGeometry:
+class FanGeometry(_PlanarDetector):
     """Rays from a point, in planes perpendicular to the axis of rotation; detector row ``r`` sees slice ``r``.
 
     Attributes
@@ -215,26 +228,6 @@ class FanGeometry:
             )
         if self.curved and self.column_count * self.column_spacing_mm > 2.0 * self.source_to_detector_mm:
             raise InputError("The arc of the detector spans more than 2 radians.")
-
-    @property
-    def angles(self) -> NDArray[np.float64]:
-        """The angles as an array."""
-        return np.asarray(self.angles_rad)
-
-    @property
-    def center(self) -> float:
-        """``center_column`` as a number."""
-        return float(self.center_column or 0.0)
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """``(views, rows, columns)``."""
-        return self.angles.size, self.row_count, self.column_count
-
-    @property
-    def row_positions_mm(self) -> NDArray[np.float64]:
-        """z of each row."""
-        return _row_positions(self)
 
     @property
     def fan_angles_rad(self) -> NDArray[np.float64]:
@@ -284,11 +277,6 @@ class FanGeometry:
 
 
 Planar = ParallelGeometry | FanGeometry
-
-
-def _row_positions(geometry: Planar) -> NDArray[np.float64]:
-    rows = np.arange(geometry.row_count, dtype=np.float64) - (geometry.row_count - 1) / 2
-    return rows * geometry.row_spacing_mm
 
 
 def _check_planar(geometry: Planar) -> None:

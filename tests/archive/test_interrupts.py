@@ -60,8 +60,10 @@ def interrupted_ingest(root: Path, files: Path, *, after_commits: int) -> tuple[
         and time.monotonic() < deadline
     ):
         time.sleep(0.002)
+    came_so_far = commits(root) >= after_commits and has_begun(root)
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
+    assert came_so_far, error  # Else it was interrupted at another moment than the one that is tested.
     return process.returncode, out, error
 
 

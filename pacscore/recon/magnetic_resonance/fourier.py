@@ -56,6 +56,20 @@ def finite_array(values: NDArray[Any], what: str, least_ndim: int = 1) -> Comple
     return array
 
 
+def image_array(image: NDArray[Any], shape: tuple[int, ...]) -> Complex64:
+    """``image`` as ``complex_array``, of the shape that the maps of an operator have.
+
+    Raises
+    ------
+    InputError
+        As there, or it has another shape.
+    """
+    given = complex_array(image, "image", 2)
+    if given.shape != shape:
+        raise InputError(f"An image of these maps is {shape}, not {given.shape}.", found=given.shape)
+    return given
+
+
 def centred_fft(image: NDArray[Any], *, axes: Sequence[int] = (-2, -1), watch: Watch = UNWATCHED) -> Complex64:
     """Transform images to k-space.
 

@@ -12,7 +12,7 @@ from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import mr_coils
 from pacscore.recon.magnetic_resonance.density import density_weights
-from pacscore.recon.magnetic_resonance.fourier import complex_array, finite_array
+from pacscore.recon.magnetic_resonance.fourier import complex_array, finite_array, image_array
 from pacscore.recon.magnetic_resonance.libraries import fourier_library
 from pacscore.recon.magnetic_resonance.nufft import NonuniformFourier, point_spread
 from pacscore.recon.magnetic_resonance.sense import CoilSums
@@ -199,7 +199,7 @@ class NonCartesianSense:
 
     def forward(self, image: NDArray[Any]) -> Complex64:
         """Samples ``(coils, interleaves, samples)`` of an image, without weights."""
-        return self._transform.forward(self._maps * self._image(image))
+        return self._transform.forward(self._maps * image_array(image, self.shape))
 
     def adjoint(self, samples: NDArray[Any]) -> Complex64:
         """The image of samples, weighted: the right side of the normal equations."""
@@ -209,7 +209,7 @@ class NonCartesianSense:
 
     def normal(self, image: Complex64) -> Complex64:
         """``A' A x``, a new array, without visiting the samples."""
-        x = self._image(image)
+        x = image_array(image, self.shape)
         columns = self.shape[-1]
 
         def run(coils: range, sums: Complex64) -> None:
@@ -223,12 +223,6 @@ class NonCartesianSense:
                 mr_coils.add_conjugate_product_into(self._maps[coil].reshape(-1), image.reshape(-1), result.reshape(-1))
 
         return self._sums.run(run)
-
-    def _image(self, image: NDArray[Any]) -> Complex64:
-        given = complex_array(image, "image", 2)
-        if given.shape != self.shape:
-            raise InputError(f"An image of these maps is {self.shape}, not {given.shape}.", found=given.shape)
-        return given
 
 
 def iterative_sense(

@@ -12,7 +12,13 @@ from pacscore import parallel
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import mr_coils
-from pacscore.recon.magnetic_resonance.fourier import centre_factor, complex_array, finite_array, grid_phase
+from pacscore.recon.magnetic_resonance.fourier import (
+    centre_factor,
+    complex_array,
+    finite_array,
+    grid_phase,
+    image_array,
+)
 from pacscore.recon.magnetic_resonance.libraries import fourier_library
 from pacscore.recon.magnetic_resonance.solvers import Solution, Stopping, conjugate_gradient
 
@@ -122,7 +128,7 @@ class SenseOperator:
 
     def forward(self, image: NDArray[Any]) -> Complex64:
         """k-space ``(coils, [kz,] ky, kx)`` of an image, 0 where it is not sampled."""
-        x = self._image(image)
+        x = image_array(image, self.shape)
         out = np.empty((self.coils, *self.shape), np.complex64)
         sf = fourier_library()
 
@@ -155,7 +161,7 @@ class SenseOperator:
 
     def normal(self, image: Complex64) -> Complex64:
         """``A' A x``, a new array: what solvers call."""
-        x = self._image(image).reshape(-1)
+        x = image_array(image, self.shape).reshape(-1)
         sf, axes = fourier_library(), self._axes
 
         def run(coils: range, sums: Complex64) -> None:
@@ -169,12 +175,6 @@ class SenseOperator:
                 mr_coils.add_conjugate_product_into(weights, values.reshape(-1), sums)
 
         return self._sums.run(run)
-
-    def _image(self, image: NDArray[Any]) -> Complex64:
-        x = complex_array(image, "image", 2)
-        if x.shape != self.shape:
-            raise InputError(f"An image of these maps is {self.shape}, not {x.shape}.", found=x.shape)
-        return x
 
 
 def sense(
