@@ -8,6 +8,8 @@ F2  A write is durable once a ``sync`` of its file that began after it has retur
     once ``sync_folder`` of the folder that holds it has. Nothing else promises anything about a power cut.
 F3  A failed sync is final. The handle is dead, since a repeated sync may report a success that never happened.
 F4  ``publish`` makes a file appear whole under its name or not at all, durably, and never shows it half written.
+F5  A file may have room behind its end: zeros on the disk, which the next appends overwrite. Then a sync has data to
+    write and nothing else, no length and no place on the disk; it takes half the time.
 
 Errors of the operating system come out as ``StorageFullError``, ``ReadOnlyError``, ``NotFoundError``, ``StorageError``.
 """
@@ -19,7 +21,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -27,13 +29,11 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from pacscore.errors import (
     DamagedError,
     DurabilityError,
-    NotFoundError,
     PacscoreError,
-    ReadOnlyError,
     StorageError,
-    StorageFullError,
 )
 from pacscore.locks import Lock, hold_lock
+from pacscore.os_errors import translated
 
 if TYPE_CHECKING:
     import typing_extensions
@@ -65,6 +65,9 @@ class WritableFile(Protocol):
     def append(self, *parts: Buffer) -> int:
         """Write all parts one after the other at the end and return where they begin (F1)."""
 
+    def drop_room(self) -> None:
+        """Cut off what lies behind ``size``: room made before its need (F5); durable after the next sync."""
+
     def sync(self) -> None:
         """Return once all that was written before this call is on the disk (F2, F3)."""
 
@@ -87,8 +90,8 @@ class FileSystem(Protocol):
     def create(self, path: Path) -> WritableFile:
         """A new, empty file; ``StorageError`` where something of that name exists."""
 
-    def open_append(self, path: Path) -> WritableFile:
-        """An existing file, to be continued at its end."""
+    def open_append(self, path: Path, *, end: int | None = None) -> WritableFile:
+        """An existing file, to be continued at its end; where ``end`` is given, what lies behind that is room (F5)."""
 
     def make_folder(self, path: Path, *, exist_ok: bool = False) -> None:
         """A new folder, whose parent exists; durable after ``sync_folder`` of the parent."""
@@ -116,28 +119,6 @@ class FileSystem(Protocol):
 
     def read_ranges(self, path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each ``(offset, length)``; ``DamagedError`` where the file ends before."""
-
-
-@contextmanager
-def _translated(path: Path, action: str) -> Iterator[None]:
-    try:
-        yield
-    except PacscoreError:
-        raise
-    except OSError as error:
-        raise _storage_error(error, path, action) from error
-
-
-def _storage_error(error: OSError, path: Path, action: str) -> PacscoreError:
-    fields = {"path": str(path), "errno": error.errno}
-    what = f"cannot {action} {path.name}: {error.strerror or 'input/output error'}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageFullError(f"{what}. Free some space or raise the quota, and try again.", **fields)
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return ReadOnlyError(f"{what}. Check the permissions of the archive's folder.", **fields)
-    if error.errno == errno.ENOENT:
-        return NotFoundError(f"{what}.", **fields)
-    return StorageError(f"{what}. Check the disk that holds the archive.", **fields)
 
 
 def _bytes_of(data: Buffer) -> memoryview:
@@ -172,7 +153,7 @@ class _LocalFile:
 
     def write_at(self, offset: int, data: Buffer) -> None:
         view = _bytes_of(data)
-        with _translated(self._path, "write"):
+        with translated(self._path, "write"):
             self._check_alive()
             self._write_all([view], offset)
         self._size = max(self._size, offset + len(view))
@@ -180,7 +161,7 @@ class _LocalFile:
     def append(self, *parts: Buffer) -> int:
         views = [_bytes_of(part) for part in parts]
         start = self._size
-        with _translated(self._path, "append to"):
+        with translated(self._path, "append to"):
             self._check_alive()
             try:
                 self._write_all(views, start)
@@ -219,6 +200,14 @@ class _LocalFile:
     ) -> None:
         self.close()
 
+    def drop_room(self) -> None:
+        with translated(self._path, "cut the end of"):
+            self._check_alive()
+            self._cut(self._size)
+
+    def _cut(self, length: int) -> None:
+        os.ftruncate(self._descriptor, length)
+
     def _check_alive(self) -> None:
         if self._dead:
             raise DurabilityError(
@@ -229,7 +218,7 @@ class _LocalFile:
     def _undo_append(self, length: int) -> None:
         # Leftovers beyond the end could later look like a record that nobody was promised.
         try:
-            os.ftruncate(self._descriptor, length)
+            self._cut(length)
         except OSError:
             self._dead = True
 
@@ -259,34 +248,34 @@ class LocalFileSystem:
 
     def create(self, path: Path) -> WritableFile:
         """A new, empty file; ``StorageError`` where something of that name exists."""
-        with _translated(path, "create"):
+        with translated(path, "create"):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         return self._file(path, descriptor, 0)
 
-    def open_append(self, path: Path) -> WritableFile:
-        """An existing file, to be continued at its end."""
-        with _translated(path, "open"):
+    def open_append(self, path: Path, *, end: int | None = None) -> WritableFile:
+        """An existing file, to be continued at its end; where ``end`` is given, what lies behind that is room (F5)."""
+        with translated(path, "open"):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            return self._file(path, descriptor, os.fstat(descriptor).st_size)
+            return self._file(path, descriptor, os.fstat(descriptor).st_size if end is None else end)
 
     def make_folder(self, path: Path, *, exist_ok: bool = False) -> None:
         """A new folder, whose parent exists; durable after ``sync_folder`` of the parent."""
-        with _translated(path, "make folder"):
+        with translated(path, "make folder"):
             path.mkdir(exist_ok=exist_ok)
 
     def rename(self, source: Path, target: Path) -> None:
         """Give a file or folder another name; a file of that name is replaced. Durable after ``sync_folder``."""
-        with _translated(source, "rename"):
+        with translated(source, "rename"):
             source.rename(target)
 
     def remove(self, path: Path) -> None:
         """Remove a file; durable after ``sync_folder`` of its folder."""
-        with _translated(path, "remove"):
+        with translated(path, "remove"):
             path.unlink()
 
     def remove_tree(self, path: Path) -> None:
         """Remove a folder and all in it, following no link. Nothing happens where it does not exist."""
-        with _translated(path, "remove"):
+        with translated(path, "remove"):
             for folder, names in _folders_inside_out(path):
                 for name in names:
                     self.remove(folder / name)
@@ -294,7 +283,7 @@ class LocalFileSystem:
 
     def sync_folder(self, path: Path) -> None:
         """Return once every name in this folder is on the disk as it is now."""
-        with _translated(path, "open"):
+        with translated(path, "open"):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._sync_names(path, descriptor)
@@ -333,7 +322,7 @@ class LocalFileSystem:
 
     def truncate(self, path: Path, length: int) -> None:
         """Cut a file to ``length``, durably. For the unacknowledged tail of a log and nothing else."""
-        with _translated(path, "truncate"):
+        with translated(path, "truncate"):
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 os.ftruncate(descriptor, length)
@@ -351,12 +340,12 @@ class LocalFileSystem:
         RetryError
             Somebody else held it all the while.
         """
-        with _translated(path, "lock"):
+        with translated(path, "lock"):
             return hold_lock(path, wait_seconds=wait_seconds, shared=shared)
 
     def read_ranges(self, path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of each ``(offset, length)``; ``DamagedError`` where the file ends before."""
-        with _translated(path, "read"):
+        with translated(path, "read"):
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 return [_read_exactly(descriptor, path, offset, length) for offset, length in ranges]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pacscore.errors import InputError
 
 MIB = 1 << 20
-_ZERO_ALLOWED = {"thread_count", "grace_seconds"}
+_ZERO_ALLOWED = {"thread_count", "grace_seconds", "room_bytes"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Settings:
 
     Sizes are bytes, times are seconds. ``thread_count`` 0 means one per CPU this process may use. ``grace_seconds`` is
     how long a superseded generation stays: long enough for every process to open what it has just looked up.
+    ``room_bytes`` is what ``Archive.reserve`` makes ready unless it is told otherwise (0: nothing).
 
     Raises
     ------
@@ -40,6 +41,7 @@ class Settings:
 
     # Journal.
     segment_bytes_max: int = 256 * MIB
+    room_bytes: int = 64 * MIB
     spool_bytes_min: int = 4 * MIB
     writer_slot_count: int = 64
     group_bytes_max: int = 16 * MIB

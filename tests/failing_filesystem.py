@@ -241,9 +241,9 @@ class FailingFileSystem(LocalFileSystem):
         self.step(f"create {path.name}")
         return super().create(path)
 
-    def open_append(self, path: Path) -> WritableFile:
+    def open_append(self, path: Path, *, end: int | None = None) -> WritableFile:
         self.step(f"open {path.name}")
-        return super().open_append(path)
+        return super().open_append(path, end=end)
 
     def make_folder(self, path: Path, *, exist_ok: bool = False) -> None:
         self.step(f"make folder {path.name}")
@@ -363,11 +363,18 @@ class _FailingFile(_LocalFile):
         self._fs.step(f"write {self._path.name}", write_in_part)
         return write(len(data))
 
+    def drop_room(self) -> None:
+        self._fs.step(f"cut {self._path.name}")
+        super().drop_room()
+
     def _undo_append(self, length: int) -> None:
         if not self._fs.is_dead:
-            with self._fs.turn:
-                self._node.pending.append(_cut_to(length))
-                super()._undo_append(length)
+            super()._undo_append(length)
+
+    def _cut(self, length: int) -> None:
+        with self._fs.turn:
+            self._node.pending.append(_cut_to(length))
+            super()._cut(length)
 
     def _sync_now(self) -> None:
         with self._fs.turn:

@@ -22,6 +22,7 @@ from pacscore.archive.report import (
     VerifyReport,
     no_progress,
 )
+from pacscore.archive.reserving import reserve_room
 from pacscore.archive.session import Session
 from pacscore.errors import StorageFullError
 from pacscore.filesystem import FileSystem, LocalFileSystem
@@ -179,10 +180,7 @@ class Archive:
         return receive_object(self._session, data, transfer_syntax=transfer_syntax, source=source)
 
     def seal(self, *, progress: Progress | None = None, only: Collection[str] | None = None) -> SealReport:
-        """Lay out every series that has received objects in the journal, then free the journal's space.
-
-        With ``only``, those of these Series Instance UIDs.
-        """
+        """Lay out every series, or ``only`` those of these UIDs, that has received objects; then free their space."""
         from pacscore.archive.receiving import seal_received
 
         report = seal_received(self._session, progress or no_progress, only=only)
@@ -356,6 +354,7 @@ class Archive:
 
         return read_events(self._session, after)
 
+    reserve = reserve_room
     note = note_event
     last_position = last_position
 

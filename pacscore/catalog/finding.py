@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Join, Select, bindparam, select
 
-from pacscore.catalog import answers, dialect, paging, plan, schema
+from pacscore.catalog import answers, by_uid, dialect, paging, plan, schema
 from pacscore.catalog.answers import Answer, place
 from pacscore.catalog.attributes import BY_KEYWORD, INSTANCE_KEYWORDS, Level
 from pacscore.catalog.conditions import Conditions, conditions_of
@@ -85,6 +85,9 @@ def run(search: Search) -> Found:
     """The answers to a search."""
     if search.limit is not None and search.limit < 0:
         raise LimitError("limit must be 0 or more.", found=search.limit)
+    known = _by_identity(search)
+    if known is not None:
+        return Found(islice(known, search.limit), search)
     with search.read() as connection:
         conditions = conditions_of(connection, search.query, search.level, combined=search.combined)
     if search.level is Level.INSTANCE:
@@ -98,6 +101,20 @@ def run(search: Search) -> Found:
     else:
         found = _patients(search, conditions)
     return Found(islice(found, search.limit), search)
+
+
+def _by_identity(search: Search) -> Iterator[tuple[Answer, tuple[Any, ...]]] | None:
+    """The answer where UIDs alone are asked for, as retrieving peers do before they ask for the images."""
+    uids = by_uid.uids_asked(search.query.tests, search.level)
+    if uids is None or search.place is not None or _returns_documents(search.query):
+        return None
+    with search.read() as connection:
+        rows = by_uid.rows_of(connection, uids, search.level)
+    if rows is None:
+        return None
+    if search.level is Level.STUDY:
+        return _answered_studies(search, iter([(row, {}) for row in rows]))
+    return iter([(answers.series_answer(row), _values(search.terms, row)) for row in rows])
 
 
 # Rows.
@@ -224,7 +241,10 @@ def _add_returned(answer: Answer, query: Query, document: Document) -> None:
 
 
 def _studies(search: Search, conditions: Conditions) -> Iterator[tuple[Answer, tuple[Any, ...]]]:
-    rows = _study_rows(search, conditions)
+    return _answered_studies(search, _study_rows(search, conditions))
+
+
+def _answered_studies(search: Search, rows: Iterator[tuple[Row, Document]]) -> Iterator[tuple[Answer, tuple[Any, ...]]]:
     size = search.first_page
     while part := list(islice(rows, size)):
         made = {place(row, _STUDY.id): answers.study_answer(row) for row, _ in part}

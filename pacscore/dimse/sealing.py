@@ -1,4 +1,4 @@
-"""Sealing in the background: what nobody adds to any more is laid out, without slowing receipt.
+"""Sealing in the background: what nobody adds to any more is laid out, without slowing receipt; then room is made.
 
 Whoever follows the archive for all processes that share it (the holder of the queue's lock) says what is quiet; so of
 several receivers one alone seals, and only what none of them receives.
@@ -44,6 +44,7 @@ class QuietSealing:
             self._quiet.put(series_instance_uids)
 
     def _run(self) -> None:
+        self._reserve()
         while quiet := self._quiet.get():
             try:
                 report = self._archive.seal(only=quiet)
@@ -53,3 +54,11 @@ class QuietSealing:
                 if not report.series:
                     continue
                 tell("seal.done", series=report.series, objects=report.objects)
+            self._reserve()
+
+    def _reserve(self) -> None:
+        """Make room for what comes next; without it receiving is as safe, and slower."""
+        try:
+            self._archive.reserve()
+        except (PacscoreError, OSError) as error:
+            tell("room.failed", level=logging.WARNING, reason=str(error))

@@ -28,16 +28,13 @@ from pacscore.errors import ChangedError, DamagedError, InputError, NotFoundErro
 from pacscore.filesystem import PENDING_PREFIX, Buffer, FileSystem
 from pacscore.settings import Settings
 from pacscore.store.records import Frame, Kind, draft, place
+from pacscore.store.segment_files import append_mark, make_segment, segment_numbers, segment_path
 from pacscore.store.segments import (
     LogFault,
     LogFinding,
     SegmentReader,
-    append_mark,
     damage_findings,
-    make_segment,
     recover_segment,
-    segment_numbers,
-    segment_path,
 )
 
 EventPosition = NewType("EventPosition", str)
@@ -165,7 +162,7 @@ class EventLog:
         for number in numbers:
             path = segment_path(self._folder, number)
             with SegmentReader(path) as reader:
-                for finding in damage_findings(path, reader.survey(check_payloads=True)):
+                for finding in damage_findings(path, reader.survey(check_payloads=True, to_the_end=True)):
                     is_whole = False
                     yield finding
         try:

@@ -21,7 +21,7 @@ from pacscore.filesystem import Buffer, WritableFile
 from pacscore.settings import Settings
 from pacscore.store.positions import Position
 from pacscore.store.records import Draft, Frame, place
-from pacscore.store.segments import append_mark
+from pacscore.store.segment_files import append_mark
 
 
 class SegmentWriter:
@@ -35,13 +35,18 @@ class SegmentWriter:
         The segment's.
     sequence
         The number of the next frame.
+    room_end
+        Where the room behind its end ends, if it was made with some.
     """
 
-    def __init__(self, file: WritableFile, *, nonce: bytes, sequence: int, settings: Settings) -> None:
+    def __init__(
+        self, file: WritableFile, *, nonce: bytes, sequence: int, settings: Settings, room_end: int = 0
+    ) -> None:
         self._file = file
         self._nonce = nonce
         self._sequence = sequence
         self._settings = settings
+        self._room_end = room_end
         self._written = self._records_end = file.size
         self._synced = self._stated = self._acknowledged = file.size
         self._ends_with_mark = sequence > 1
@@ -51,6 +56,11 @@ class SegmentWriter:
         self._syncing = False
         self._write_turn = threading.Lock()
         self._sync_turn = threading.Condition()
+
+    @property
+    def room(self) -> int:
+        """Bytes that may yet be written over zeros."""
+        return max(0, self._room_end - self._file.size)
 
     def write(self, drafts: Sequence[Draft]) -> list[Frame] | None:
         """Write records at the end, not yet synced; None if the segment is finished or has no room for them."""
@@ -138,6 +148,8 @@ class SegmentWriter:
         try:
             if self._failure is None:
                 self.wait(self._records_end)
+                if self._room_end:
+                    self._file.drop_room()
                 if not self._ends_with_mark:
                     self._file.sync()
                     with suppress(StorageFullError):

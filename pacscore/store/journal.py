@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,23 +27,17 @@ from types import TracebackType
 from typing import NamedTuple
 
 from pacscore.errors import InputError, ReadOnlyError
-from pacscore.filesystem import Buffer, FileSystem, WritableFile
+from pacscore.filesystem import Buffer, FileSystem
 from pacscore.settings import Settings
-from pacscore.store.group_commit import SegmentWriter, Written, wait_for
+from pacscore.store.group_commit import Written, wait_for
 from pacscore.store.ledger import Entry, retire_drafts
-from pacscore.store.positions import Place, Position, place_of, position_of
+from pacscore.store.own_slot import OwnSlot
+from pacscore.store.positions import Position, place_of, position_of
 from pacscore.store.reading import JournalReader, Record
-from pacscore.store.records import Draft, Frame, Kind, Origin, draft
-from pacscore.store.segments import (
-    LogFault,
-    LogFinding,
-    SegmentReader,
-    make_segment,
-    read_record,
-    segment_numbers,
-    segment_path,
-)
-from pacscore.store.slots import SPOOL, Slot, claim_slot, recover_slot, slot_numbers, try_slot
+from pacscore.store.records import Draft, Kind, Origin, draft
+from pacscore.store.segment_files import segment_numbers, segment_path
+from pacscore.store.segments import LogFinding, read_record
+from pacscore.store.slots import SPOOL, Slot, slot_numbers, try_slot
 from pacscore.store.spool import Spool, remove_spooled, write_spool
 
 __all__ = ["Journal", "Move", "Position", "Record", "Written"]
@@ -57,11 +50,6 @@ class Move(NamedTuple):
 
     old: Position
     new: Position
-
-
-class _Active(NamedTuple):
-    number: int
-    writer: SegmentWriter
 
 
 _open: weakref.WeakSet[Journal] = weakref.WeakSet()
@@ -79,8 +67,7 @@ class Journal:
         self._settings = settings
         self._read_only = read_only
         self._closed = False
-        self._slot: Slot | None = None
-        self._findings: tuple[LogFinding, ...] = ()
+        self._earlier_findings: tuple[LogFinding, ...] = ()
         self._start_anew()
         _open.add(self)
 
@@ -97,13 +84,13 @@ class Journal:
         if not read_only:
             fs.make_folder(folder, exist_ok=True)
             fs.sync_folder(folder.parent)
-            journal._own_slot()
+            journal._own.claim()
         return journal
 
     @property
     def findings(self) -> tuple[LogFinding, ...]:
         """What recovery found when this journal was opened."""
-        return self._findings
+        return self._earlier_findings + self._own.findings
 
     def append(self, head: bytes, parts: Sequence[Buffer]) -> Position:
         """Store one object and return its position once it is on the disk (J3).
@@ -253,18 +240,23 @@ class Journal:
                 moves += [Move(position_of(entry.place), new[i]) for i, entry in enumerate(live)]
         return moves
 
+    def reserve(self, length: int) -> None:
+        """Make room for so many bytes, if there is less: what is written into it needs shorter syncs (F5).
+
+        Others may go on writing meanwhile. What room is left when the journal is closed goes.
+
+        Raises
+        ------
+        StorageFullError
+            There is no room; the journal is as it was.
+        """
+        self._check_writable()
+        self._own.reserve(length)
+
     def close(self) -> None:
         """Finish the segment and give the slot back; a second call does nothing."""
-        with self._begin_turn:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                if self._active is not None:
-                    self._active.writer.finish()
-            finally:
-                if self._slot is not None:
-                    self._slot.lock.release()
+        self._closed = True
+        self._own.close()
 
     def __enter__(self) -> Journal:
         return self
@@ -275,14 +267,12 @@ class Journal:
         self.close()
 
     def _start_anew(self) -> None:
-        self._begin_turn = threading.RLock()
-        self._active: _Active | None = None
+        self._own = OwnSlot(self._folder, self._fs, self._settings)
         self._reader = JournalReader(self._folder, self._fs, stated_only=not self._read_only)
 
     def _forget_parent(self) -> None:
-        if self._active is not None:
-            self._active.writer.abandon()
-        self._slot = None  # Its lock was dropped by the fork.
+        self._earlier_findings = self.findings
+        self._own.abandon()  # Its slot's lock was dropped by the fork.
         self._start_anew()
 
     def _check_writable(self) -> None:
@@ -293,18 +283,7 @@ class Journal:
 
     def _own_slot(self) -> Slot:
         self._check_writable()
-        with self._begin_turn:
-            if self._slot is None:
-                slot = claim_slot(self._folder, self._fs, self._settings)
-                findings = recover_slot(slot, self._fs)
-                for number in slot_numbers(self._folder):
-                    other = None if number == slot.number else try_slot(self._folder, number, self._fs)
-                    if other is not None:
-                        with other.lock:
-                            findings += recover_slot(other, self._fs)
-                self._findings += tuple(findings)
-                self._slot = slot
-            return self._slot
+        return self._own.claim()
 
     def _draft(self, head: bytes, parts: Sequence[Buffer]) -> Draft:
         if sum(memoryview(part).nbytes for part in parts) < self._settings.spool_bytes_min:
@@ -320,47 +299,8 @@ class Journal:
     def _write_drafts(self, drafts: Iterable[Draft]) -> list[Written]:
         written: list[Written] = []
         for batch in _batches(drafts, self._settings.group_bytes_max):
-            slot, active, frames = self._write(batch)
-            for frame in frames:
-                place = Place(slot, active.number, frame.offset, frame.end - frame.offset)
-                written.append(Written(position_of(place), active.writer, frame.end))
+            written += self._own.write(batch)
         return written
-
-    def _write(self, batch: list[Draft]) -> tuple[int, _Active, list[Frame]]:
-        while True:
-            slot = self._own_slot()
-            with self._begin_turn:
-                self._check_writable()
-                active = self._active = self._active or self._continue(slot) or self._begin(slot)
-            frames = active.writer.write(batch)
-            if frames is not None:
-                return slot.number, active, frames
-            with self._begin_turn:
-                if self._active is active:
-                    active.writer.finish()
-                    self._active = self._begin(slot)
-
-    def _continue(self, slot: Slot) -> _Active | None:
-        """Go on with the segment that the slot's last owner left, if it is whole."""
-        numbers = segment_numbers(slot.folder)
-        if not numbers:
-            return None
-        path = segment_path(slot.folder, numbers[-1])
-        with SegmentReader(path) as reader:
-            mark, nonce = reader.last_mark(), reader.nonce
-        damaged = {finding.path for finding in self._findings if finding.code == LogFault.DAMAGED}
-        if mark is None or path in damaged:
-            return None
-        return _Active(numbers[-1], self._writer(self._fs.open_append(path), nonce, mark.sequence + 1))
-
-    def _begin(self, slot: Slot) -> _Active:
-        number = max(segment_numbers(slot.folder), default=0) + 1
-        path = segment_path(slot.folder, number)
-        nonce = make_segment(path, self._fs, {"log": "journal", "slot": slot.number, "segment": number})
-        return _Active(number, self._writer(self._fs.open_append(path), nonce, 1))
-
-    def _writer(self, file: WritableFile, nonce: bytes, sequence: int) -> SegmentWriter:
-        return SegmentWriter(file, nonce=nonce, sequence=sequence, settings=self._settings)
 
     def _copy(self, path: Path, entry: Entry) -> Draft:
         _, content = read_record(path, self._fs, offset=entry.place.offset, length=entry.place.length)

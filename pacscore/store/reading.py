@@ -12,14 +12,13 @@ from pacscore.filesystem import FileSystem
 from pacscore.store.ledger import Books, Entry
 from pacscore.store.positions import Key, Place, Position, place_of, position_of
 from pacscore.store.records import Content, Kind
+from pacscore.store.segment_files import segment_numbers, segment_path
 from pacscore.store.segments import (
     LogFault,
     LogFinding,
     SegmentReader,
     damage_findings,
     read_record,
-    segment_numbers,
-    segment_path,
 )
 from pacscore.store.slots import SPOOL, slot_folder, slot_numbers
 from pacscore.store.spool import Spooled, read_spool
@@ -140,7 +139,7 @@ class JournalReader:
             for path in (segment_path(folder, number) for number in segment_numbers(folder)):
                 try:
                     with SegmentReader(path) as reader:
-                        found = reader.survey(check_payloads=True)
+                        found = reader.survey(check_payloads=True, to_the_end=True)
                 except NotFoundError:
                     continue  # Retired since.
                 yield from damage_findings(path, found)

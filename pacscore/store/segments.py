@@ -7,6 +7,9 @@ S2  At or above it, from the first invalid byte on, lies a tail that nobody was 
 S3  Recovery ends with a mark that states everything kept as synced, and only after a sync has made that true. A segment
     that ends so needs no recovery, so twice equals once.
 S4  A segment appears whole with its first frame, or not at all (``publish``), so a file without any frame is damage.
+S5  A segment may have been made with room: zeros behind its frames, which its owner cuts off when it finishes it. They
+    are a tail like any other, and not worth a word. Who only looks at a segment that is not finished stops at them;
+    recovery and verification go on to the end of the file, since zeros may also be what damage left.
 
 Only whoever holds the lock that guards a segment recovers it. Readers look with plain reads and never through a
 mapping, because a segment may be cut while they look.
@@ -23,8 +26,14 @@ from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 
-from pacscore.errors import DamagedError, FormatVersionError, NotFoundError, StorageError, StorageFullError
-from pacscore.filesystem import FileSystem, WritableFile
+from pacscore.errors import (
+    DamagedError,
+    FormatVersionError,
+    NotFoundError,
+    StorageError,
+    StorageFullError,
+)
+from pacscore.filesystem import FileSystem
 from pacscore.store.records import (
     ALIGNMENT,
     HEADER_BYTES,
@@ -34,18 +43,15 @@ from pacscore.store.records import (
     Frame,
     Kind,
     checksum,
-    draft,
     framed_length,
     parse_header,
-    place,
     take_apart,
 )
-
-FORMAT_VERSION = 1
-SUFFIX = ".log"
+from pacscore.store.segment_files import FORMAT_VERSION, append_mark
 
 _WINDOW_BYTES = 1 << 14  # Small, since it is read anew for each large record stepped over.
 _SEARCH_BYTES = 1 << 20
+_ROOM_SEEN_BYTES = 1 << 16  # More zeros than a lost sector, page or block leaves.
 
 
 class LogFault(StrEnum):
@@ -148,8 +154,16 @@ class SegmentReader:
             )
         return take_apart(frame, memoryview(data))
 
-    def survey(self, *, after: Frame | None = None, check_payloads: bool = False) -> Survey:
-        """What the segment holds behind ``after``, or in all. Linear in the number of frames behind it."""
+    def survey(self, *, after: Frame | None = None, check_payloads: bool = False, to_the_end: bool = False) -> Survey:
+        """What the segment holds behind ``after``, or in all. Linear in the number of frames behind it.
+
+        Parameters
+        ----------
+        check_payloads
+            A frame counts only where its payload has its checksum.
+        to_the_end
+            Search what looks like room for further frames (S5).
+        """
         offset = 0 if after is None else after.end
         sequence = 0 if after is None else after.sequence + 1
         found = Survey(synced=0 if after is None else after.synced, size=self.size)
@@ -157,7 +171,8 @@ class SegmentReader:
         while offset < self.size:
             frame = self.frame_at(offset)
             if frame is None or (check_payloads and not self._payload_is_valid(frame)):
-                frame_behind = self._find_frame(offset + ALIGNMENT)
+                is_room = offset > 0 and not to_the_end and self._is_room(offset)
+                frame_behind = None if is_room else self._find_frame(offset + ALIGNMENT)
                 end = self.size if frame_behind is None else frame_behind.offset
                 gaps.append((offset, end))
                 sequence = 0 if frame_behind is None else frame_behind.sequence
@@ -227,6 +242,16 @@ class SegmentReader:
                 at = window.find(pattern, at + 1)
             offset += max(1, len(window) - len(pattern) + 1)
 
+    def _is_room(self, offset: int) -> bool:
+        if not is_zero(self._bytes(offset, HEADER_BYTES)) or self.last_mark() is not None:
+            return False  # A segment that was finished has none.
+        return is_zero(self._read(offset, min(_ROOM_SEEN_BYTES, self.size - offset)))
+
+    def tail_is_zero(self, offset: int) -> bool:
+        """Whether nothing but zeros lies from there on."""
+        places = range(offset, self.size, _SEARCH_BYTES)
+        return all(is_zero(self._read(place, _SEARCH_BYTES)) for place in places)
+
     def _payload_is_valid(self, frame: Frame) -> bool:
         return checksum(self._bytes(frame.payload_offset, frame.payload_length)) == frame.payload_crc32c
 
@@ -263,31 +288,9 @@ def _tell_tail_from_damage(found: Survey, gaps: list[tuple[int, int]], *, from_s
     found.frames = [frame for frame in found.frames if frame.offset < found.end]
 
 
-def segment_path(folder: Path, number: int) -> Path:
-    """Where segment ``number`` of a folder lies."""
-    return folder / f"{number:08d}{SUFFIX}"
-
-
-def segment_numbers(folder: Path) -> list[int]:
-    """The segments of a folder, ascending."""
-    names = os.listdir(folder) if folder.is_dir() else []
-    stems = (name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
-    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit())
-
-
-def make_segment(path: Path, fs: FileSystem, described: dict[str, str | int]) -> bytes:
-    """Publish a segment that holds its first frame only, and return its nonce."""
-    nonce = os.urandom(NONCE_BYTES)
-    head = json.dumps({"format": FORMAT_VERSION, **described}, sort_keys=True).encode()
-    _, parts = place(draft(Kind.SEGMENT, head, ()), nonce=nonce, offset=0, sequence=0, synced=0)
-    fs.publish(path, b"".join(parts))
-    return nonce
-
-
-def append_mark(file: WritableFile, *, nonce: bytes, sequence: int, synced: int) -> None:
-    """State at the end of a segment how far it is synced; the mark itself needs no sync."""
-    _, parts = place(draft(Kind.MARK, b"", ()), nonce=nonce, offset=file.size, sequence=sequence, synced=synced)
-    file.append(*parts)
+def is_zero(data: bytes) -> bool:
+    """Whether all bytes are zero."""
+    return data == bytes(len(data))
 
 
 def recover_segment(path: Path, fs: FileSystem) -> list[LogFinding]:
@@ -300,13 +303,14 @@ def recover_segment(path: Path, fs: FileSystem) -> list[LogFinding]:
             reader.first_frame()
         if reader.last_mark() is not None:
             return []
-        found = reader.survey(check_payloads=True)
-        nonce = reader.nonce
+        found = reader.survey(check_payloads=True, to_the_end=True)
+        nonce, is_room = reader.nonce, reader.tail_is_zero(found.end)
     findings = damage_findings(path, found)
     if not found.frames:
         return findings
     if found.end < found.size:
         fs.truncate(path, found.end)
+    if found.end < found.size and not is_room:
         findings.append(
             LogFinding(
                 LogFault.TAIL_DROPPED,

@@ -16,7 +16,8 @@ from pacscore.filesystem import PENDING_PREFIX, FileSystem
 from pacscore.locks import Lock
 from pacscore.settings import Settings
 from pacscore.store.ledger import Ledger
-from pacscore.store.segments import LogFinding, recover_segment, segment_numbers, segment_path
+from pacscore.store.segment_files import segment_numbers, segment_path
+from pacscore.store.segments import LogFinding, recover_segment
 from pacscore.store.spool import remove_spooled
 
 SPOOL = "spool"

@@ -384,3 +384,26 @@ def test_no_limit_pages_through_everything(catalog: Catalog) -> None:
     assert len({str(one["SeriesInstanceUID"]) for one in found}) == len(found) == 2500
     assert len(list(catalog.find("study", {"Modality": "CT"}))) == 358
     assert list(catalog.find("series", limit=0)) == []
+
+
+def test_a_uid_alone_finds_what_the_whole_list_holds_of_it(catalog: Catalog) -> None:
+    catalog.put_series(
+        [sealed("1.2", "1.2.1", 3), sealed("1.2", "1.2.2", 2), sealed("1.3", "1.2.2", 1), sealed("1.3", "1.3.1", 1)]
+    )
+    for level, key in (("series", "SeriesInstanceUID"), ("study", "StudyInstanceUID")):
+        everything = list(catalog.find(level))
+        for uid in {one[key] for one in everything}:
+            found = catalog.find(level, {key: uid, "Modality": "", "SOPClassesInStudy": ""})
+            wanted = [
+                {name: value for name, value in one.items() if name != "SOPClassesInStudy"}
+                for one in everything
+                if one[key] == uid
+            ]
+            answers = [{k: v for k, v in one.items() if k != "SOPClassesInStudy"} for one in found]
+            assert answers == wanted
+            assert not list(catalog.find(level, {key: uid}, after=found.after))
+            assert not list(catalog.find(level, {key: uid}, limit=0))
+    both = {"StudyInstanceUID": "1.3", "SeriesInstanceUID": "1.2.2"}
+    (one,) = catalog.find("series", both)
+    assert (one["StudyInstanceUID"], one["NumberOfSeriesRelatedInstances"]) == ("1.3", 1)
+    assert not list(catalog.find("series", {**both, "StudyInstanceUID": "1.4"}))

@@ -13,6 +13,7 @@ import pacscore
 from pacscore.dimse.configuration import Limits, Node
 from pacscore.dimse.server import DicomServer
 from pacscore.flow.rules import Rule
+from pacscore.settings import Settings
 
 LIMITS = Limits(quiet_seconds=0, free_bytes_min=0, stall_seconds=5, negotiation_seconds=5, answer_seconds=20)
 Started = Callable[..., DicomServer]
@@ -30,7 +31,7 @@ def start(tmp_path: Path, fast: bool) -> Iterator[Started]:
 
     def started(name: str = "archive", rules: tuple[Rule, ...] = (), **settings: object) -> DicomServer:
         node = Node(**{"port": 0, "limits": LIMITS, **settings})  # type: ignore[arg-type]
-        archive = pacscore.create(tmp_path / name)
+        archive = pacscore.create(tmp_path / name, settings=Settings(room_bytes=100_000))
         servers.append(DicomServer(archive, node, rules=rules, fast=fast).start())
         return servers[-1]
 

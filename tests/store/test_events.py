@@ -15,7 +15,8 @@ from pacscore.errors import ChangedError, DamagedError, FormatVersionError, Inpu
 from pacscore.filesystem import LocalFileSystem
 from pacscore.settings import Settings
 from pacscore.store.events import Event, EventLog, EventPosition
-from pacscore.store.segments import LogFault, make_segment
+from pacscore.store.segment_files import make_segment
+from pacscore.store.segments import LogFault
 
 FS = LocalFileSystem()
 SETTINGS = Settings(event_segment_bytes_max=2000)
