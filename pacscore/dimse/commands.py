@@ -1,4 +1,4 @@
-"""Command sets of C-STORE, which the data path reads and writes itself, and C-FIND responses (PS3.7 9.3, annex E).
+"""Command sets of C-STORE and C-FIND, which the data path reads and writes itself (PS3.7 9.3, annex E).
 
 A command set is Implicit VR Little Endian whatever the presentation context (PS3.7 6.3.1). All other messages are read
 and written by pynetdicom.
@@ -17,6 +17,7 @@ from pacscore.errors import InvalidDicomError
 
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+C_FIND_RQ = 0x0020
 _C_FIND_RSP = 0x8020
 NO_DATA_SET = 0x0101
 
@@ -160,6 +161,20 @@ def decode_command(data: bytes | bytearray) -> Command:
     if len(values.get(_COMMAND_FIELD, b"")) != 2:
         raise InvalidDicomError("a command set has no Command Field (0000,0100).", tag="00000100")
     return Command(values)
+
+
+def find_request(command: Command) -> C_FIND | None:
+    """A C-FIND request without its identifier, as a primitive of pynetdicom; None where that would not take it."""
+    if command.field != C_FIND_RQ or not command.has_data_set:
+        return None
+    request = C_FIND()
+    try:
+        request.MessageID = command.number(_MESSAGE_ID, -1)
+        request.AffectedSOPClassUID = command.text(_AFFECTED_SOP_CLASS_UID)
+        request.Priority = command.number(_PRIORITY, -1)
+    except (ValueError, TypeError):
+        return None
+    return request
 
 
 def encode_answer(answer: Any, *, has_data_set: bool) -> bytes | None:

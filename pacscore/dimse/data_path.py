@@ -25,12 +25,22 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
-from pacscore.dimse.commands import C_STORE_RQ, C_STORE_RSP, Command, StoreAnswer, StoreRequest, decode_command
+from pacscore.dimse.commands import (
+    C_STORE_RQ,
+    C_STORE_RSP,
+    Command,
+    StoreAnswer,
+    StoreRequest,
+    decode_command,
+    find_request,
+)
 from pacscore.dimse.incoming_data import DataSet
 from pacscore.dimse.lines import tell
 from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of
@@ -67,6 +77,7 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         self._command = bytearray()
         self._message_bytes = 0
         self._context_id: int | None = None  # Of the message that is being received.
+        self._query: tuple[C_FIND, bytearray] | None = None
         self._expects_data = False
         self._write_lock = threading.RLock()
         self._wake_lock = threading.Lock()
@@ -251,7 +262,10 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             if control & LAST:
                 self._command_done(context_id)
         else:
-            self._forward(context_id, control, data)
+            if self._query is None:
+                self._forward(context_id, control, data)
+            else:
+                self._query[1].extend(data)
             if control & LAST:
                 self._message_done()
 
@@ -274,12 +288,21 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             self.answers.put(StoreAnswer.of(command))
         else:
             self._expects_data = command.has_data_set
-            self._forward(context_id, COMMAND | LAST, memoryview(bytes(self._command)))
+            query = find_request(command)
+            if query is not None:
+                self._query = query, bytearray()
+            else:
+                self._forward(context_id, COMMAND | LAST, memoryview(bytes(self._command)))
             if not self._expects_data:
                 self._message_done()
         self._command.clear()
 
     def _message_done(self) -> None:
+        if self._query is not None:
+            request, identifier = self._query
+            request.Identifier = BytesIO(identifier)
+            self.assoc.dimse.msg_queue.put((self._context_id, request))
+            self._query = None
         self._context_id, self._expects_data, self._message_bytes = None, False, 0
 
     def _forward(self, context_id: int, control: int, data: memoryview) -> None:
