@@ -50,7 +50,9 @@ def receive_object(
     beginning = tuple(digest.passing(take_beginning(pieces, session.settings.spool_bytes_min)))
     if sum(map(len, beginning)) < session.settings.spool_bytes_min:
         return _receive_whole(session, beginning, digest, transfer_syntax, source)
-    return _receive_large(session, Incoming(b"".join(beginning), pieces, transfer_syntax, session.settings), source)
+    joined = [b"".join(beginning)]
+    del beginning  # Held by nobody while the rest comes: many large objects may be on their way at once.
+    return _receive_large(session, Incoming(joined.pop(), pieces, transfer_syntax, session.settings), source)
 
 
 def _receive_whole(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import shutil
 import threading
@@ -115,7 +114,7 @@ class Receiver:
         beginning, is_identity = _identity(pieces, syntax, request)
         if not is_identity:
             return Outcome(STORE_MISMATCH, "UIDs of request and data set differ"), 0
-        counted = _Counted(itertools.chain(beginning, pieces))
+        counted = _Counted(_taking(beginning, pieces))
         source = f"{association.calling}@{association.address}"
         receipt = self._archive.receive(counted, transfer_syntax=syntax, source=source)
         if receipt.status is ReceiveStatus.QUARANTINED:
@@ -129,6 +128,14 @@ class Receiver:
                 self._has_space = shutil.disk_usage(self._archive.root).free >= self._limits.free_bytes_min
                 self._space_looked = now
             return self._has_space
+
+
+def _taking(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
+    """Both, without keeping what has been given."""
+    first.reverse()
+    while first:
+        yield first.pop()
+    yield from rest
 
 
 class _Counted(Iterator[bytes]):
