@@ -7,7 +7,7 @@
 Prints row, value, spread, peers with their versions, must, aim and verdict. Exits 1 when a must is missed or a row
 fails. A peer that is not installed is named, not passed over. With --scratch made series and large catalogs are kept
 and used again; without it they are made in a temporary folder. With --from nothing is measured: the page is made of
-runs that wrote JSON, of a row measured twice the later named.
+runs that wrote JSON, of a row measured twice the later named; a row of none of them keeps its line of the page.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
@@ -86,8 +87,8 @@ def machine() -> str:
     )
 
 
-def markdown(figures: list[Figure], absent: dict[str, str], heading: str) -> str:
-    """The results as a page."""
+def markdown(figures: list[Figure], absent: dict[str, str], heading: str, earlier: dict[str, str]) -> str:
+    """The results as a page; ``earlier`` are lines of rows that were measured before and not now."""
     lines = [
         "# Results",
         "",
@@ -101,31 +102,51 @@ def markdown(figures: list[Figure], absent: dict[str, str], heading: str) -> str
         "| row | what | value | must | aim | verdict | n | peers | remark |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {each.row} | {each.what} | {each.value_text} | {each.must_text} | {each.aim_text} | "
+    found = {
+        each.row: f"| {each.row} | {each.what} | {each.value_text} | {each.must_text} | {each.aim_text} | "
         f"{'**missed**' if each.verdict == 'MISSED' else each.verdict} | {each.rounds} | {each.peers_text} | "
         f"{each.detail} |"
         for each in figures
+    }
+    found = earlier | found
+    lines += [found[name] for name in ROWS if name in found]
+    lines += [
+        f"| {name} | | not measured | | | | | | {reason} |" for name, reason in absent.items() if name not in found
     ]
-    lines += [f"| {name} | | not measured | | | | | | {reason} |" for name, reason in absent.items()]
     return "\n".join(lines) + "\n"
 
 
-def page_of(records: list[Path]) -> str:
-    """The page of several runs; what was measured nowhere is not measured."""
+def page_of(records: list[Path], page: Path | None) -> str:
+    """The page of several runs; a row that none of them measured keeps its line of the page there is."""
     found: dict[str, Figure] = {}
     absent: dict[str, str] = {}
-    headings: dict[str, None] = {}
+    earlier, headings = _lines_of(page)
     for path in records:
         record = json.loads(path.read_text("utf-8"))
-        headings[record["machine"]] = None
+        headings.append(record["machine"])
         absent |= record["absent"]
         for stated in record["figures"]:
             kept = {name.name: stated[name.name] for name in fields(Figure)}
             found[stated["row"]] = Figure(**{**kept, "value": float("nan") if kept["value"] is None else kept["value"]})
     missing = {name: absent.get(name, "not in these runs") for name in ROWS if name not in found}
-    figures = [found[name] for name in ROWS if name in found]
-    return markdown(figures, missing, "\n\n".join(headings))
+    return markdown([found[name] for name in ROWS if name in found], missing, _joined(headings), earlier)
+
+
+def _lines_of(page: Path | None) -> tuple[dict[str, str], list[str]]:
+    """The measured rows of a page, and its lines about machines."""
+    text = page.read_text("utf-8") if page is not None and page.exists() else ""
+    rows = [line for line in text.splitlines() if line.startswith("| ") and "| not measured |" not in line]
+    machines = [line for line in text.splitlines() if re.match(r"\d{4}-\d\d-\d\d, ", line)]
+    return {line.split(" | ")[0][2:]: line for line in rows[1:]}, machines
+
+
+def _joined(headings: list[str]) -> str:
+    """One paragraph for each machine and day, with the load of its runs."""
+    loads: dict[str, list[str]] = {}
+    for heading in headings:
+        machine_text, _, load = heading.removesuffix(".").partition("; load ")
+        loads.setdefault(machine_text, []).extend(load.replace(" before, ", " to ").replace(" after", "").split(", "))
+    return "\n\n".join(f"{each}; load {', '.join(found)}." for each, found in loads.items())
 
 
 @dataclass
@@ -164,7 +185,7 @@ class Report:
             record = {"machine": heading, "absent": self.absent, "figures": figures}
             self.as_json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", "utf-8")
         if self.as_markdown:
-            self.as_markdown.write_text(markdown(self.figures, self.absent, heading), "utf-8")
+            self.as_markdown.write_text(markdown(self.figures, self.absent, heading, {}), "utf-8")
 
     @property
     def missed(self) -> list[str]:
@@ -188,7 +209,7 @@ def main() -> int:
     arguments = parser.parse_args()
     load_rows()
     if arguments.records:
-        page = page_of(arguments.records)
+        page = page_of(arguments.records, arguments.markdown)
         print(page) if arguments.markdown is None else arguments.markdown.write_text(page, "utf-8")
         return 0
     rows = [ROWS[name] for name in chosen(arguments.names)]
