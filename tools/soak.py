@@ -1,6 +1,7 @@
 """A mixed load on a node for a long time, its receivers killed and its connections cut: is anything lost, does it grow?
 
-    python tools/soak.py [--minutes 30] [--processes 2] [--kill-seconds 9] [--seed 1] [--folder FOLDER] [--record FILE]
+    python tools/soak.py [--minutes 30] [--processes 2] [--kill-seconds 9] [--pause 0] [--seed 1]
+                         [--folder FOLDER] [--record FILE]
 
 Six peers send objects of 4 KB to 8 MB, one cuts its connection in the middle of objects, others ask, fetch and move all
 the time. A receiver is killed (SIGKILL) about every ``--kill-seconds``. Every object that was acknowledged is kept in
@@ -111,7 +112,8 @@ class Tally:
 class Load:
     """The peers of one soak."""
 
-    def __init__(self, port: int, folder: Path, seed: int) -> None:
+    def __init__(self, port: int, folder: Path, seed: int, pause: float) -> None:
+        self._pause = pause
         self.address = Address("127.0.0.1", port, "PACSCORE")
         self.folder = folder
         self.seed = seed
@@ -138,6 +140,7 @@ class Load:
             except (PacscoreError, OSError):
                 self.tally.add(interrupted=1)
                 self.stopped.wait(0.2)
+            self.stopped.wait(self._pause)
 
     def send(self, choose: random.Random, number: int) -> None:
         """Send one series; what the node acknowledges is kept in mind."""
@@ -324,7 +327,7 @@ def soak(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     choose = random.Random(arguments.seed)
     pacscore.create(folder / "archive").close()
     node = ServedNode(folder / "archive", arguments.processes)
-    load, watch, kills = Load(node.port, folder, arguments.seed), Watch(), 0
+    load, watch, kills = Load(node.port, folder, arguments.seed, arguments.pause), Watch(), 0
     threads = load.start()
     started = time.monotonic()
     due, told = kill_times(choose, arguments.kill_seconds), started
@@ -373,6 +376,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--kill-seconds", type=float, default=9.0, help="0 for no kills")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds each peer rests between two works")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="kept afterwards; else a temporary one")
     parser.add_argument("--record", type=Path, help="the result is added to it, a JSON object a line")
