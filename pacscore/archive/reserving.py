@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def reserve_room(self: Archive, length: int | None = None) -> None:
-    """Make room in the journal for so many bytes, so that receiving them takes shorter syncs.
+    """Make room in the journal for so many bytes, if less than a quarter of it is left: receiving takes shorter syncs.
 
-    For the idle moments of a receiver, as `pacscore serve` has them at its start and after sealing. Without room, or
-    when it is used up, receiving is as safe. What is left of it goes when the archive is closed.
+    For the idle moments of a receiver: `pacscore serve` makes room when it starts and when nothing has come for half a
+    minute. Without room, or when it is used up, receiving is as safe. What is left goes when the archive is closed.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sealing in the background: what nobody adds to any more is laid out, without slowing receipt; then room is made.
+"""Sealing in the background: what nobody adds to any more is laid out, without slowing receipt.
 
 Whoever follows the archive for all processes that share it (the holder of the queue's lock) says what is quiet; so of
 several receivers one alone seals, and only what none of them receives.
@@ -16,13 +16,17 @@ from pacscore.errors import PacscoreError
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
+    from pacscore.dimse.storing import Counters
+
+_IDLE_SECONDS = 30.0
 
 
 class QuietSealing:
     """Seals series that it is given, in a thread of its own; a failure waits for the series' next arrival."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, counters: Counters) -> None:
         self._archive = archive
+        self._counters = counters
         self._quiet: queue.SimpleQueue[frozenset[str]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sealing", daemon=True)
 
@@ -45,16 +49,29 @@ class QuietSealing:
 
     def _run(self) -> None:
         self._reserve()
-        while quiet := self._quiet.get():
-            try:
-                report = self._archive.seal(only=quiet)
-            except (PacscoreError, OSError) as error:
-                tell("seal.failed", level=logging.ERROR, series=len(quiet), reason=str(error))
-            else:
-                if not report.series:
-                    continue
+        received = 0
+        while (quiet := self._next()) != frozenset():
+            if quiet is not None:
+                self._seal(quiet)
+            elif received == self._counters.stored:
+                self._reserve()
+            received = self._counters.stored
+
+    def _next(self) -> frozenset[str] | None:
+        """The next series to be sealed; None when there were none for a while."""
+        try:
+            return self._quiet.get(timeout=_IDLE_SECONDS)
+        except queue.Empty:
+            return None
+
+    def _seal(self, quiet: frozenset[str]) -> None:
+        try:
+            report = self._archive.seal(only=quiet)
+        except (PacscoreError, OSError) as error:
+            tell("seal.failed", level=logging.ERROR, series=len(quiet), reason=str(error))
+        else:
+            if report.series:
                 tell("seal.done", series=report.series, objects=report.objects)
-            self._reserve()
 
     def _reserve(self) -> None:
         """Make room for what comes next; without it receiving is as safe, and slower."""

@@ -84,7 +84,7 @@ class DicomServer:
         self.queue = WorkQueue(archive.root / "queue")
         rules, webhooks = tuple(rules), tuple(webhooks)
         quiet = node.limits.quiet_seconds
-        self._sealing = QuietSealing(archive)
+        self._sealing = QuietSealing(archive, self.counters)
         follower = Follower(
             archive,
             self.queue,

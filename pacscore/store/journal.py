@@ -241,7 +241,7 @@ class Journal:
         return moves
 
     def reserve(self, length: int) -> None:
-        """Make room for so many bytes, if there is less: what is written into it needs shorter syncs (F5).
+        """Make room for so many bytes, if less than a quarter of it is left: written into, it needs shorter syncs (F5).
 
         Others may go on writing meanwhile. What room is left when the journal is closed goes.
 

@@ -78,22 +78,19 @@ class OwnSlot:
                 active = self._active = self._active or self._continue(slot) or self._begin(slot)
             frames = active.writer.write(batch)
             if frames is not None:
-                places = [Place(slot.number, active.number, frame.offset, frame.end - frame.offset) for frame in frames]
-                ends = [frame.end for frame in frames]
-                return [
-                    Written(position_of(place), active.writer, end) for place, end in zip(places, ends, strict=True)
-                ]
+                places = (Place(slot.number, active.number, each.offset, each.end - each.offset) for each in frames)
+                return [Written(position_of(place), active.writer, place.offset + place.length) for place in places]
             with self._turn:
                 if self._active is active:
                     active.writer.finish()
                     self._active = self._begin(slot)
 
     def reserve(self, length: int) -> None:
-        """Go on in a segment with room for so many bytes, unless there is as much; see ``Journal.reserve``."""
+        """Go on in a segment with room for so many bytes, unless a quarter is left; see ``Journal.reserve``."""
         slot = self.claim()
         length = min(length, self._settings.segment_bytes_max)
         active = self._active
-        if active is not None and active.writer.room >= length:
+        if active is not None and active.writer.room >= length // 4:
             return
         room = make_room(slot.folder, self._fs, length)
         try:

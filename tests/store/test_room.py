@@ -39,7 +39,7 @@ def test_f5_room_is_overwritten_and_what_is_left_of_it_goes(folder: Path) -> Non
         assert size == 1 << 20
         kept = {journal.append(b"%d" % number, [body_of(number)]): body_of(number) for number in range(2, 40)}
         assert (made.stat().st_ino, made.stat().st_size) == (inode, size)
-        journal.reserve(1 << 19)  # There is as much.
+        journal.reserve(1 << 20)  # There is enough left of it.
         assert segments(folder)[-1] == made
         with Journal.open(folder, FS, Settings(), read_only=True) as reader:
             assert all(reader.read(position)[1] == body for position, body in kept.items())
