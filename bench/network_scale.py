@@ -13,7 +13,7 @@ from pathlib import Path
 import pydicom
 from core_catalog import STAMP, _index
 from network_nodes import Node, orthanc, ours, run, storescp, version_of
-from network_user import CT, EXPLICIT, IMPLICIT, STUDY_FIND, Template, User, identifier_of, series_uid_of
+from network_user import CT, EXPLICIT, IMPLICIT, STUDY_FIND, VERIFICATION, Template, User, identifier_of, series_uid_of
 from rows import Context, Measured, row
 from sealed import files_of, fresh
 from timing import Timed, alternate, spread
@@ -223,9 +223,14 @@ def find_crowded(context: Context) -> Measured:
                 for _ in range(asked):
                     assert user.find(identifier) == 1, name
 
-        timed = alternate({name: partial(ask, name) for name in nodes}, rounds=context.rounds)
+        def echo() -> None:
+            with User(nodes["ours"].port, VERIFICATION, IMPLICIT, called="PACSCORE") as user:
+                for _ in range(asked):
+                    user.echo()
+
+        timed = alternate({**{name: partial(ask, name) for name in nodes}, "echo": echo}, rounds=context.rounds)
     detail = (
         f"{timed.median('ours') / asked * 1e3:.2f} ms; Orthanc {version_of('Orthanc')} "
-        f"{timed.median('Orthanc') / asked * 1e3:.2f} ms"
+        f"{timed.median('Orthanc') / asked * 1e3:.2f} ms; our C-ECHO {timed.median('echo') / asked * 1e3:.2f} ms"
     )
     return Measured(*timed.ratio("Orthanc", "ours"), detail, timed.rounds)

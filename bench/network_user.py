@@ -11,6 +11,7 @@ import pydicom
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
+VERIFICATION = "1.2.840.10008.1.1"
 STUDY_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
@@ -83,6 +84,12 @@ class User:
             count += 1
         assert status == 0, hex(status)
         return count
+
+    def echo(self) -> None:
+        """C-ECHO: what a message costs that asks for nothing."""
+        values = [(0x0002, _uid(self._abstract)), (0x0100, b"\x30\0"), (0x0110, b"\1\0"), (0x0800, b"\1\1")]
+        self._send(4, _value(3, _command(values)))
+        assert self._status() == 0
 
     def _status(self) -> int:
         """Of the next response; data sets are read and passed over."""

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
+from pacscore.catalog import dialect
 from pacscore.catalog.answers import SERIES_COLUMNS, STUDY_COLUMNS, place
 from pacscore.catalog.attributes import Level
 from pacscore.catalog.matching import Equals, Test
-from pacscore.catalog.schema import series, study
+from pacscore.catalog.schema import study
 
 _STUDY_UID, _SERIES_UID = "StudyInstanceUID", "SeriesInstanceUID"
 
 
-# Made once: what SQLAlchemy works out of a statement it keeps with it.
-_OF_STUDY = select(*STUDY_COLUMNS).where(study.c.study_instance_uid == bindparam("uid")).limit(2)
-_OF_SERIES = (
-    select(*STUDY_COLUMNS, *SERIES_COLUMNS)
-    .select_from(series.join(study, study.c.id == series.c.study_row))
-    .where(series.c.series_instance_uid == bindparam("uid"))
-    .limit(2)
+def _select(columns: Sequence[Any], rest: str) -> str:
+    return f"SELECT {', '.join(f'{each.table.name}.{each.name}' for each in columns)} FROM {rest} = ? LIMIT 2"
+
+
+_OF_STUDY = _select(STUDY_COLUMNS, "study WHERE study_instance_uid")
+_OF_SERIES = _select(
+    (*STUDY_COLUMNS, *SERIES_COLUMNS), "series JOIN study ON study.id = study_row WHERE series_instance_uid"
 )
 
 
@@ -41,7 +42,7 @@ def uids_asked(tests: Mapping[str, Test], level: Level) -> Mapping[str, str] | N
 def rows_of(connection: Connection, uids: Mapping[str, str], level: Level) -> list[Sequence[Any]] | None:
     """The row, none, or None where two studies hold a series of that UID: then the order is to be asked for."""
     statement, key = (_OF_SERIES, _SERIES_UID) if level is Level.SERIES else (_OF_STUDY, _STUDY_UID)
-    rows: Sequence[Sequence[Any]] = connection.execute(statement, {"uid": uids[key]}).fetchall()
+    rows = dialect.fetch(connection, statement, (uids[key],))
     if len(rows) > 1:
         return None
     wanted = uids.get(_STUDY_UID)
