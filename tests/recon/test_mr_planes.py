@@ -47,8 +47,12 @@ def test_only_lengths_with_tables_are_taken(shape: tuple[int, ...], expected: bo
 def test_roots_of_planes_are_centred_and_unitary(shape: tuple[int, int]) -> None:
     coils, out = noise((3, *shape)), np.full(shape, np.nan, np.float32)
     transform = SquaredTransform(shape)
-    for _ in range(2):  # Nothing of the first remains in the second.
+    for writeable in (True, False):  # Nothing of the first remains in the second.
+        coils.flags.writeable = writeable
         transform(coils, out)
+        assert coils.flags.writeable is writeable
+    versions = getattr(mr_transforms.add_transformed_squares_into.compiled(), "signatures", [None])
+    assert len(versions) == 1
     shifted = np.fft.fftshift(np.fft.ifft2(coils.astype(np.complex128), norm="ortho"), axes=(1, 2))
     assert far(out, np.sqrt((np.abs(shifted) ** 2).sum(axis=0))) < 5e-7
 

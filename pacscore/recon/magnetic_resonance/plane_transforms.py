@@ -81,8 +81,10 @@ class SquaredTransform:
         """The centred root of the sum of squares of ``(coils, ky, kx)``."""
         self._sums[...] = 0
         for coil in coils:
+            samples = _floats(coil)
+            samples.flags.writeable = False  # Always: so the kernel has one version for arrays that are and are not.
             mr_transforms.add_transformed_squares_into(
-                _floats(coil), *self._shape, self._rows.radices, self._rows.turns,
+                samples, *self._shape, self._rows.radices, self._rows.turns,
                 self._columns.radices, self._columns.turns, PLAIN, self._plane, self._tile, self._sums,
             )  # fmt: skip
         mr_transforms.root_of_sums_into(
