@@ -53,7 +53,7 @@ TOMOGRAPHY = {
     "variation",
 }  # fmt: skip
 """Warmed by ``recon.tomography_warming``: tests/recon/test_tomography_warming.py."""
-RECONSTRUCTION = {"mr_coils", "mr_wavelets"}
+RECONSTRUCTION = {"mr_coils", "mr_transforms", "mr_wavelets"}
 """Warmed by tables of its own, of which the tests of reconstruction say that they are whole."""
 
 

@@ -217,6 +217,8 @@ def test_grappa_is_the_loop_over_missing_samples() -> None:
     wanted = twin.grappa(kspace, calibration, 3, 4, 5, 1e-3)
     assert np.abs(found - wanted).max() < 1e-3 * np.abs(wanted).max()
     assert np.array_equal(found[kspace != 0], kspace[kspace != 0])
+    alone = recon.grappa(kspace, calibration=calibration, regularization=1e-3, watch=Watch(threads=1))
+    assert np.array_equal(found, alone)
 
 
 @pytest.mark.parametrize("acceleration", [2, 3])

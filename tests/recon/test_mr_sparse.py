@@ -9,7 +9,7 @@ from reference import mr as twin
 from pacscore import recon
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import Watch
-from pacscore.kernels import mr_coils, mr_wavelets
+from pacscore.kernels import mr_coils, mr_transforms, mr_wavelets
 from pacscore.kernels._compile import Kernel
 from pacscore.recon import kspace_phantoms
 from pacscore.recon.magnetic_resonance.compressed_sensing import sparse_solution
@@ -168,5 +168,10 @@ def test_warming_calls_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Kernel, "__call__", watched)
     for _, call in WARM_CALLS:
         call()
-    kernels = [each for module in (mr_coils, mr_wavelets) for each in vars(module).values() if isinstance(each, Kernel)]
+    kernels = [
+        each
+        for module in (mr_coils, mr_transforms, mr_wavelets)
+        for each in vars(module).values()
+        if isinstance(each, Kernel)
+    ]
     assert {each.__name__ for each in kernels if each.__name__.endswith("_into")} <= called

@@ -20,6 +20,7 @@ from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import mr_coils
 from pacscore.recon.magnetic_resonance.libraries import fourier_library
+from pacscore.recon.magnetic_resonance.plane_transforms import SquaredTransform, suits
 from pacscore.settings import Settings
 
 Complex64 = NDArray[np.complex64]
@@ -144,6 +145,11 @@ def reconstruct_rss(
     scale = np.float32(1.0 / math.prod(spatial))
 
     def run(start: int, stop: int) -> None:
+        if suits(spatial):
+            planes = SquaredTransform(spatial)
+            for item in range(start, stop):
+                planes(images[item], made[item])
+            return
         scratch, sums = np.empty(spatial, np.complex64), np.empty(spatial, np.float32)
         for item in range(start, stop):
             sums[...] = 0

@@ -13,12 +13,14 @@ from pacscore import parallel
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.recon.magnetic_resonance.fourier import finite_array
-from pacscore.recon.magnetic_resonance.libraries import one_blas_thread
+from pacscore.recon.magnetic_resonance.libraries import fourier_library, one_blas_thread
 
 Complex64 = NDArray[np.complex64]
 
 _OFFSET = tuple[int, int]
-_COLUMNS = 1024
+_LINES = 16
+_ROOM = 1 << 18
+"""Samples of k-space that a thread gathers at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +157,9 @@ def grappa(
     Notes
     -----
     Griswold et al. 2002; Breuer et al. 2006 (2-D CAIPIRINHA). All missing samples of a lattice cell share their
-    sources, so that one normal matrix serves them all. Applying the weights is one matrix product for each kx of the
-    kernel on the rows as they lie, without gathering neighbourhoods. Memory: the sources (coils × kernel of kz and ky)
-    once for each cell and kx, and twice the result.
+    sources, so that one normal matrix serves them all. Along kx the weights are a convolution, done as a product in x:
+    one small matrix product for each x and all cells takes the place of one for each kx of the kernel. Memory: the
+    measured lines and twice the result.
     """
     given = finite_array(kspace, "kspace", 3)
     if given.ndim not in {3, 4} or not (math.isfinite(regularization) and regularization >= 0):
@@ -172,7 +174,7 @@ def grappa(
     if min(taps) < 1 or taps[2] % 2 == 0:
         raise InputError(f"kernel is (kz, ky, kx), kx odd: {taps}.", found=taps)
     with one_blas_thread():
-        weights = _weights(block, pattern, taps, regularization)
+        weights = _weights(block, pattern, taps, regularization, watch)
     watch.check()
     if watch.progress is not None:
         watch.progress("GRAPPA", 1, 2)
@@ -207,7 +209,9 @@ def _calibration(calibration: NDArray[Any] | None, volume: Complex64, mask: NDAr
     return np.ascontiguousarray(volume[:, box[0] : box[1], box[2] : box[3]])
 
 
-def _weights(block: Complex64, pattern: Lattice, taps: tuple[int, int, int], regularization: float) -> Complex64:
+def _weights(
+    block: Complex64, pattern: Lattice, taps: tuple[int, int, int], regularization: float, watch: Watch
+) -> Complex64:
     """``(kx taps, targets * coils, sources * coils)``."""
     coils = len(block)
     sources, targets = pattern.sources(taps[:2]), pattern.targets()
@@ -223,17 +227,51 @@ def _weights(block: Complex64, pattern: Lattice, taps: tuple[int, int, int], reg
             found=block.shape[1:],
         )
 
-    def patch(offset: tuple[int, int], shift: int) -> Complex64:
-        z, y = offset[0] - low[0], offset[1] - low[1]
-        return block[:, z : z + room[0], y : y + room[1], shift : shift + columns].reshape(coils, -1)
+    def patches(offsets: list[_OFFSET]) -> Complex64:
+        views = [block[:, z - low[0] :, y - low[1] :][:, : room[0], : room[1]] for z, y in offsets]
+        return np.stack(views).reshape(len(offsets) * coils, -1, block.shape[3])
 
-    matrix = np.concatenate([patch(source, dx) for dx in range(taps[2]) for source in sources])
-    wanted = np.concatenate([patch(target, taps[2] // 2) for target in targets])
-    normal = (matrix @ matrix.conj().T).astype(np.complex128)
+    given, wanted = patches(sources), patches(targets)[:, :, taps[2] // 2 :][:, :, :columns]
+    normal, right = _normal_equations(given, wanted, taps[2], watch)
     normal[np.diag_indices(unknowns)] += regularization * np.trace(normal).real / unknowns + 1e-30
-    weights = np.linalg.solve(normal, (matrix @ wanted.conj().T).astype(np.complex128)).conj().T
+    weights = np.linalg.solve(normal, right).conj().T
     shaped = weights.reshape(len(wanted), taps[2], unknowns // taps[2]).transpose(1, 0, 2)
     return np.ascontiguousarray(shaped, np.complex64)
+
+
+def _normal_equations(
+    given: Complex64, wanted: Complex64, taps: int, watch: Watch
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """The products of all sources at all shifts with each other and with the wanted samples.
+
+    given : (sources, rows, width); wanted : (targets, rows, width - taps + 1)
+
+    Shifting both factors by one sample of kx changes a product by what enters and leaves at the ends of the rows alone:
+    one column of blocks is summed, the others follow from it.
+    """
+    count, columns = len(given), wanted.shape[2]
+    seconds = np.concatenate([given[:, :, :columns], wanted]).reshape(count + len(wanted), -1).conj().T
+    products = np.empty((taps, count, seconds.shape[1]), np.complex64)
+
+    def multiply(start: int, stop: int) -> None:
+        for dx in range(start, stop):
+            np.matmul(given[:, :, dx : dx + columns].reshape(count, -1), seconds, out=products[dx])
+
+    parallel.run_tiles(multiply, taps, threads=watch.threads)
+
+    def ends(start: int) -> NDArray[np.complex128]:
+        rows = given[:, :, start : start + taps - 1].transpose(2, 0, 1).astype(np.complex128)
+        rows = rows.reshape((taps - 1) * count, -1)
+        return (rows @ rows.conj().T).reshape(taps - 1, count, taps - 1, count)
+
+    change = ends(columns) - ends(0)
+    normal = np.empty((taps, count, taps, count), np.complex128)
+    normal[:, :, 0] = products[:, :, :count]
+    normal[0] = normal[:, :, 0].conj().transpose(2, 0, 1)
+    for dx in range(1, taps):
+        normal[dx, :, 1:] = normal[dx - 1, :, :-1] + change[dx - 1]
+    unknowns = taps * count
+    return normal.reshape(unknowns, unknowns), products[:, :, count:].reshape(unknowns, -1).astype(np.complex128)
 
 
 def _fill(
@@ -246,36 +284,50 @@ def _fill(
     watch: Watch,
 ) -> Complex64:
     coils, width, taps = len(volume), volume.shape[3], len(weights)
-    pad, sources, targets = taps // 2, pattern.sources(kernel), pattern.targets()
+    sources, targets = pattern.sources(kernel), pattern.targets()
     cells = _cells(pattern, mask.shape)
-    pitch = width + 2 * pad
-    gathered = np.zeros((len(sources), coils, len(cells), pitch), np.complex64)
+    sf = fourier_library()
+    length = sf.next_fast_len(width + taps // 2)
+    # Only the lattice itself: calibration lines between belong to no source. What lies outside is a line of zeros.
+    kz, ky = np.meshgrid(*map(np.arange, mask.shape), indexing="ij")
+    lines = np.argwhere(pattern.contains(kz, ky))
+    numbers = np.full(mask.shape, len(lines))
+    numbers[lines[:, 0], lines[:, 1]] = np.arange(len(lines))
+    spectra = np.zeros((length, len(lines) + 1, coils), np.complex64)
+
+    def transform(start: int, stop: int) -> None:
+        z, y = lines[start:stop].T
+        spectra[:, start:stop] = sf.fft(volume[:, z, y], length, overwrite_x=True).transpose(2, 1, 0)
+
+    parallel.run_tiles(transform, len(lines), tile=_LINES, threads=watch.threads)
+    neighbours = np.full((len(cells), len(sources)), len(lines))
     for number, offset in enumerate(sources):
         places = cells + offset
-        # Only the lattice itself: calibration lines between belong to no source.
         inside = _within(places, mask.shape)
-        z, y = places[inside].T
-        gathered[number][:, inside, pad : pad + width] = volume[:, z, y]
-    rows = gathered.reshape(len(sources) * coils, -1)
-    count = rows.shape[1] - 2 * pad
-    estimates = np.empty((len(targets), coils, len(cells), pitch), np.complex64)
-    flat = estimates.reshape(len(targets) * coils, -1)
+        neighbours[inside, number] = numbers[tuple(places[inside].T)]
+    estimates = np.empty((length, len(cells), weights.shape[1]), np.complex64)
+    turns = np.exp(2j * np.pi / length * np.outer(np.arange(length), np.arange(taps) - taps // 2)).astype(np.complex64)
+    flat_weights = weights.transpose(0, 2, 1).reshape(taps, -1)
 
     def apply(start: int, stop: int) -> None:
-        part = weights[0] @ rows[:, start:stop]
-        for dx in range(1, taps):
-            part += weights[dx] @ rows[:, start + dx : stop + dx]
-        flat[:, start:stop] = part
+        factors = (turns[start:stop] @ flat_weights).reshape(-1, *weights.shape[:0:-1])
+        rows = spectra[start:stop].take(neighbours, axis=1)
+        np.matmul(rows.reshape(stop - start, len(cells), -1), factors, out=estimates[start:stop])
 
-    # What would reach across a row's end lands in its padding, which is not used below.
-    parallel.run_tiles(apply, count, tile=_COLUMNS, threads=watch.threads)
+    parallel.run_tiles(apply, length, tile=max(1, min(16, _ROOM // neighbours.size // coils)), threads=watch.threads)
     out = volume.copy()
-    for number, offset in enumerate(targets):
-        places = cells + offset
-        inside = _within(places, mask.shape)
-        inside[inside] = ~mask[places[inside, 0], places[inside, 1]]
-        z, y = places[inside].T
-        out[:, z, y] = estimates[number][:, inside, :width]
+
+    def place(start: int, stop: int) -> None:
+        filled = sf.ifft(np.ascontiguousarray(estimates[:, start:stop].transpose(1, 2, 0)), overwrite_x=True)
+        filled = filled[:, :, :width].reshape(stop - start, len(targets), coils, width)
+        for number, offset in enumerate(targets):
+            places = cells[start:stop] + offset
+            inside = _within(places, mask.shape)
+            inside[inside] = ~mask[tuple(places[inside].T)]
+            z, y = places[inside].T
+            out[:, z, y] = filled[inside, number].swapaxes(0, 1)
+
+    parallel.run_tiles(place, len(cells), tile=_LINES, threads=watch.threads)
     return out
 
 

@@ -212,7 +212,7 @@ class NonCartesianSense:
         x = image_array(image, self.shape)
         columns = self.shape[-1]
 
-        def run(coils: range, sums: Complex64) -> None:
+        def run(coils: range, sums: Complex64, _group: int) -> None:
             wide = np.empty((*self.shape[:-1], 2 * columns), np.complex64)
             block = np.empty(self._toeplitz.block_shape, np.complex64)
             result = sums.reshape(self.shape)

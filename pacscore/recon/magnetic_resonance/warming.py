@@ -9,12 +9,21 @@ import numpy as np
 from pacscore.imaging.arrays.watching import Watch
 from pacscore.kernels import mr_coils
 from pacscore.recon.magnetic_resonance.coils import dominant_eigenvectors, root_sum_of_squares
+from pacscore.recon.magnetic_resonance.plane_transforms import NormalOfCoils, SquaredTransform
 from pacscore.recon.magnetic_resonance.solvers import Stopping, conjugate_gradient, fista
 from pacscore.recon.magnetic_resonance.total_variation import TotalVariation
 from pacscore.recon.magnetic_resonance.wavelets import LOW_PASS, WaveletTransform
 
 _ALONE = Watch(threads=1)
 _TWICE = Stopping(2, 0.0)
+
+
+def _planes() -> None:
+    image = np.ones((8, 8), np.complex64)
+    SquaredTransform(image.shape)(image[None], np.empty(image.shape, np.float32))
+    operator = NormalOfCoils(image[None], np.ones(image.shape, np.float32), 1)
+    operator.add(0, operator.part(image), image.copy(), 0)
+    operator.join(image)
 
 
 def _coils() -> None:
@@ -41,6 +50,7 @@ def _sparsity() -> None:
 
 
 WARM_CALLS: tuple[tuple[str, Callable[[], None]], ...] = (
+    ("planes of magnetic resonance", _planes),
     ("coils of magnetic resonance", _coils),
     ("sparse images", _sparsity),
 )
