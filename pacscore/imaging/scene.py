@@ -96,7 +96,7 @@ class Scene:
         return replace(
             self,
             frame_of_reference_uid=volume.geometry.frame_of_reference_uid,
-            sop_instance_uids=volume.sop_instance_uids,
+            sop_instance_uids=volume.source_instance_uids,
             derivation=volume.derivation,
         )
 
