@@ -65,13 +65,12 @@ def _colours(head: Volume, legs: Volume, pet: Volume) -> Iterator[Entry]:
         colours, seconds = timed(lambda name=name: arrays.pseudo_colour(shown, name))
         yield Entry(f"Pseudo-colour: {name}", f"{_size(head)}; hot iron and winter as in PS3.6 Annex B.",
                     shown[_SLICE], colours[_SLICE], seconds)  # fmt: skip
-    above = _on_grid(pet, legs)
     window = Window.between(0, float(np.percentile(pet.modality(), 99.8)))
     fused, seconds = timed(
-        lambda: legs.fuse(above, window_below="soft tissue", window_above=window, opacity=np.linspace(0, 0.9, 256))
+        lambda: legs.fuse(pet, window_below="soft tissue", window_above=window, opacity=np.linspace(0, 0.9, 256))
     )
     index = 26
-    yield Entry("Fusion of PET and CT", "PET on the CT's grid, hot iron, more opaque the hotter; thigh with a sarcoma.",
+    yield Entry("Fusion of PET and CT", "PET on the CT's grid, linear, in hot iron, more opaque the hotter: a sarcoma.",
                 _enlarged(legs.window("soft tissue").array()[index]), _enlarged(fused.array()[index]),
                 seconds)  # fmt: skip
 
@@ -95,20 +94,6 @@ def _objects(archive: pacscore.Archive) -> Iterator[Entry]:
             drawn, seconds = timed(lambda image=image, overlays=overlays: image.overlaid(overlays))
             yield Entry("Overlay plane 6000", f"{overlays[0].bits.sum()} bits of graphics, drawn in yellow.",
                         image.display(), drawn, seconds)  # fmt: skip
-
-
-def _on_grid(source: Volume, grid: Volume) -> Volume:
-    """The nearest voxel of one volume at every voxel of another; enough for a picture."""
-    to_source = np.linalg.solve(source.index_to_lps, grid.index_to_lps)
-    places = np.indices(grid.shape).reshape(3, -1)
-    index = np.floor(to_source[:3, :3] @ places + to_source[:3, 3:] + 0.5).astype(np.int64)
-    sides = np.array(source.shape)[:, None]
-    inside = ((index >= 0) & (index < sides)).all(0)
-    values = source.modality()[tuple(np.clip(index, 0, sides - 1))]
-    array = np.where(inside, values, 0).astype(np.float32).reshape(grid.shape)
-    return replace(
-        grid.with_array(array, derivation="resampled"), presentation=replace(source.presentation, windows=())
-    )
 
 
 def _loaded(volume: Volume) -> Volume:

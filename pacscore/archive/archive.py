@@ -206,8 +206,8 @@ class Archive:
 
         A picture (``reslice``, ``project``, ``render``) becomes a series of one object in its place. Colour, and what
         has no place in space, is Secondary Capture. Integers of at most 16 bits come back as they are; floats are
-        quantised, and Derivation Description says by how much that changes them at most. Patient and study are those
-        of ``sop_instance_uids``; without any the series gets a study of its own.
+        quantised, and Derivation Description says by how much that changes them at most. It names all instances
+        that it was made from, and has their patient and study; without any it gets a study of its own.
 
         Raises
         ------

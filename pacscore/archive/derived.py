@@ -2,8 +2,8 @@
 
 D1  All or nothing: the objects are sealed and proven as one generation and become visible by one commit. A crash, a
     full disk or a refusal leaves the archive as it was.
-D2  A source that it names must be in the archive: patient and study come from it, and are never left out
-    because it could not be found.
+D2  A source that it names must be in the archive: patient and study come from the first, and are never left out
+    because it could not be found. All sources are of one patient.
 D3  Memory holds the words of the volume once, and the headers of its objects.
 """
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _SIDE_MAX = 65535
-_SOURCE_KEYWORDS = ("SOPClassUID", "SeriesNumber", "LossyImageCompression", "FrameOfReferenceUID")
+_SOURCE_KEYWORDS = ("SOPClassUID", "SeriesNumber", "LossyImageCompression", "FrameOfReferenceUID", "PatientID")
 
 
 def store_derived(session: Session, result: Volume | Image, *, description: str) -> Series:
@@ -67,7 +67,8 @@ def store_derived(session: Session, result: Volume | Image, *, description: str)
     NotFoundError
         A source is not in the archive.
     InputError, UnsupportedError
-        Its values or its description cannot be stored as they are.
+        Its values or its description cannot be stored as they are; or its sources are of several studies that do not
+        state one patient.
     """
     session.check_writable()
     title = checked_text(description, "description", "LO")
@@ -77,28 +78,36 @@ def store_derived(session: Session, result: Volume | Image, *, description: str)
     # A picture of a curve has no place in space; a volume without one is not stored.
     planes = None if is_image and not volume.has_affine else SlicePlanes.of(volume.index_to_lps, len(volume))
     session.refresh()
-    sources = find_sources(session, result.sop_instance_uids)
+    further = result.further_sop_instance_uids if isinstance(result, Volume) else ()
+    sources = find_sources(session, result.sop_instance_uids, further)
     series = _derived_series(volume, planes, title, sources, result.sop_instance_uids)
-    candidates = _candidates(session, series, _headers_of(result.sop_instance_uids, sources))
+    candidates = _candidates(
+        session, series, _headers_of(result.sop_instance_uids or further[:1] * len(volume), sources)
+    )
     key = session.layout.series_key(series.study_instance_uid, series.series_instance_uid)
     seal_series(session, [(key, candidates)])
     return Series(session, session.catalog.series(series.series_instance_uid, series.study_instance_uid))
 
 
-def find_sources(session: Session, sop_instance_uids: Iterable[str]) -> Mapping[str, Instance]:
-    """The current version of each instance, by UID.
+def find_sources(session: Session, *volumes: Iterable[str]) -> Mapping[str, Instance]:
+    """The current version of each instance, by UID; ``volumes`` are the SOP Instance UIDs of one volume each.
 
-    Where several series hold the same UIDs, the one that holds all of them is meant.
+    Where several series hold the same UIDs, the one that holds all of a volume is meant.
 
     Raises
     ------
     NotFoundError
         One is not in the archive.
     AmbiguousError
-        Several series hold all of them, or some of them.
-    InputError
-        They are of several studies.
+        Several series hold all of a volume, or some of it.
     """
+    instances: dict[str, Instance] = {}
+    for sop_instance_uids in volumes:
+        instances |= _find_volume(session, [uid for uid in sop_instance_uids if uid not in instances])
+    return instances
+
+
+def _find_volume(session: Session, sop_instance_uids: Iterable[str]) -> dict[str, Instance]:
     places: dict[str, set[tuple[str, str]]] = {}
     for uid in dict.fromkeys(sop_instance_uids):
         places[uid] = {(place.series_instance_uid, place.study_instance_uid) for place in session.catalog.lookup(uid)}
@@ -114,8 +123,6 @@ def find_sources(session: Session, sop_instance_uids: Iterable[str]) -> Mapping[
             "sop_instance_uids, or the doubled series.",
             series=sorted({series for found in chosen.values() for series, _ in found}),
         )
-    if len({study for found in chosen.values() for _, study in found}) > 1:
-        raise InputError("The sources of this volume are of several studies; a derived series belongs to one.")
     opened = {place: _current(session, *place) for found in chosen.values() for place in found}
     instances: dict[str, Instance] = {}
     for uid, (place,) in chosen.items():
@@ -172,7 +179,9 @@ def _derived_series(
     sop_class = choose_class(volume, planes, [image.sop_class_uid for image in images.values()])
     pixels = derive_pixels(volume, zero_intercept=sop_class == PET_IMAGE)
     first: Mapping[str, Any] = next(iter(documents.values()), {})
-    studies = {source.series.study_instance_uid for source in sources.values()}
+    studies = dict.fromkeys(source.series.study_instance_uid for source in sources.values())
+    if len(studies) > 1:
+        _refuse_several_patients(documents.values())
     placed = volume.geometry.frame_of_reference_uid if isinstance(volume.geometry, StackGeometry) else ""
     return DerivedSeries(
         volume=volume,
@@ -192,6 +201,16 @@ def _derived_series(
     )
 
 
+def _refuse_several_patients(documents: Iterable[Mapping[str, Any]]) -> None:
+    stated = {str(document.get("PatientID") or "") for document in documents}
+    if len(stated) > 1 or "" in stated:
+        raise InputError(
+            "The sources of this volume are of several studies which do not all state the same Patient ID (0010,0020): "
+            "whose image it is, is not certain.",
+            tag="00100020",
+        )
+
+
 def _headers_of(sop_instance_uids: Sequence[str], sources: Mapping[str, Instance]) -> Callable[[int], Dataset | None]:
     """The source header of each slice, the last one kept: the frames of an enhanced object share it.
 
@@ -199,7 +218,7 @@ def _headers_of(sop_instance_uids: Sequence[str], sources: Mapping[str, Instance
     """
     if not sources:
         return lambda index: None
-    is_one_series = len({source.series.series_instance_uid for source in sources.values()}) == 1
+    is_one_series = len({sources[uid].series.series_instance_uid for uid in sop_instance_uids}) == 1
     kept: dict[str, Dataset] = {}
 
     def header_of(index: int) -> Dataset:

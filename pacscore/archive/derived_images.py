@@ -30,6 +30,7 @@ def volume_of_image(image: Image) -> Volume:
             (windows,) if windows else (),
             pixel_aspect=image.pixel_aspect,
             inverse=image.inverse,
+            as_seen=image.as_seen,
         ),
         derivation=image.derivation,
     )

@@ -4,12 +4,14 @@ O1  The place of every pixel is the volume's: each slice states its own position
     shear, and read back it has the same affine.
 O2  What is not known is not stated: slice thickness and the like come from a source in the same place, or not at all.
 O3  Every object names all source images of the volume (PS3.3 C.7.6.1.1.4), what was done, and that pacscore did it.
-    Of more than ``REFERENCES_MAX`` sources it names the one of its own slice, lest headers grow with the square of the
-    number of slices; together the objects then name them all. A single object names them all, however many.
+    Of more than ``REFERENCES_MAX`` sources it names the one of its own slice and its share of those of no slice, lest
+    headers grow with the square of the number of slices; together the objects then name them all. A single object
+    names them all, however many.
 O4  An object is of its sources' SOP Class where that has one slice per object and 16 bits (CT, MR, PET). All others,
     colour and what has no place in space among them, are Secondary Capture images; where a place is known, extended by
     the attributes of the Image Plane module (PS3.2 calls it a Standard Extended SOP Class), so that their geometry
     stays readable.
+O5  A picture kept as seen says so in Image Type (0008,0008): read again, it is not turned to another convention.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from pacscore.archive.derived_planes import SlicePlanes
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InputError
 from pacscore.imaging import Volume, Window
+from pacscore.imaging.attributes import PROJECTION_IMAGE
 from pacscore.version import __version__
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ _SOURCE_IMAGES = 0x00082112
 _TEXT_MAX = {"LO": 64, "ST": 1024}
 _SERIES_NUMBER_STEP = 1000
 REFERENCES_MAX = 1000
+_UNTRUE_TYPES = frozenset({"MOSAIC", "VFRAME", PROJECTION_IMAGE})
 _INTEGER_STRING_MAX = 2**31 - 1
 _EMPTY_IF_UNKNOWN = (
     "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName", "StudyID", "PatientName", "PatientID",
@@ -89,10 +93,16 @@ def choose_class(volume: Volume, planes: SlicePlanes | None, source_classes: Seq
 def slice_references(
     sources: Mapping[str, SourceImage], sop_instance_uids: Sequence[str], slice_count: int
 ) -> tuple[bytes, ...]:
-    """The Source Image Sequence (0008,2112) of the slices, encoded: one for all, or one for each (O3)."""
+    """The Source Image Sequence (0008,2112) of the slices, encoded: one for all, or one for each (O3).
+
+    ``sop_instance_uids`` are those of the slices; what other sources there are is dealt out to the slices in turn.
+    """
     if len(sources) <= REFERENCES_MAX or slice_count == 1:
         return (encode_references(list(sources.values())),)
-    return tuple(encode_references([sources[uid]]) for uid in sop_instance_uids)
+    own = set(sop_instance_uids)
+    further = [uid for uid in sources if uid not in own]
+    named = ((*sop_instance_uids[index : index + 1], *further[index::slice_count]) for index in range(slice_count))
+    return tuple(encode_references([sources[uid] for uid in uids]) for uids in named)
 
 
 def next_series_number(source: object) -> int:
@@ -315,12 +325,13 @@ def _windows(volume: Volume, index: int) -> list[Window]:
 def _state_class(header: Dataset, series: DerivedSeries, index: int, source: Dataset | None) -> None:
     """What the SOP Classes ask for beyond the general modules."""
     image_type = ["DERIVED", "SECONDARY"]
+    seen = [PROJECTION_IMAGE] if series.volume.presentation.as_seen else []
     given = source.get("ImageType") if source is not None and series.sop_class_uid in SLICE_CLASSES else None
     third = str(given[2]) if given is not None and not isinstance(given, str) and len(given) > 2 else ""
     if series.sop_class_uid == CT_IMAGE:  # C.8.2.1.1.1
         image_type.append("LOCALIZER" if third == "LOCALIZER" else "AXIAL")
-    elif series.sop_class_uid == MR_IMAGE:  # C.8.3.1.1.1; names of tilings are no longer true.
-        image_type.append(third if third and third not in {"MOSAIC", "VFRAME"} else "OTHER")
+    elif series.sop_class_uid == MR_IMAGE:  # C.8.3.1.1.1; names of tilings and views are no longer true.
+        image_type += [] if seen else [third if third and third not in _UNTRUE_TYPES else "OTHER"]
     elif series.sop_class_uid == PET_IMAGE:  # C.8.9.1 and C.8.9.4: one volume stands still.
         header.NumberOfSlices, header.ImageIndex = len(series.pixels.words), index + 1
         kinds = header.get("SeriesType")
@@ -328,4 +339,4 @@ def _state_class(header: Dataset, series: DerivedSeries, index: int, source: Dat
             header.SeriesType = ["STATIC", *kinds[1:]]
     else:  # C.8.6.1
         header.ConversionType = "WSD"
-    header.ImageType = image_type
+    header.ImageType = image_type + seen

@@ -385,4 +385,5 @@ def _part(volume: Volume, box: Box) -> Volume:
         rescale=Rescale.linear(unit=volume.rescale.unit),
         presentation=Presentation(volume.presentation.modality),
         sop_instance_uids=(),
+        further_sop_instance_uids=(),
     )

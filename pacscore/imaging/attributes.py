@@ -19,6 +19,7 @@ from pacscore.imaging.values import LookupTable, Presentation, Rescale, StoredFo
 
 IMAGING_KEYWORDS = frozenset({
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "Modality", "PhotometricInterpretation",
+    "ImageType",
     "RescaleSlope", "RescaleIntercept", "RescaleType", "Units", "ModalityLUTSequence",
     "DoseGridScaling", "DoseUnits",
     "WindowCenter", "WindowWidth", "VOILUTFunction", "WindowCenterWidthExplanation",
@@ -26,6 +27,10 @@ IMAGING_KEYWORDS = frozenset({
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 })  # fmt: skip
 """The top-level attributes read here."""
+
+PROJECTION_IMAGE = "PROJECTION IMAGE"
+"""Image Type (0008,0008), from its third value on, of a view from a chosen side: a Defined Term of MR (PS3.3
+C.8.3.1.1.1), and in other objects the implementation-specific value that C.7.6.1.1.2 leaves room for."""
 
 _Item = Mapping[str, Any]
 
@@ -111,6 +116,7 @@ def read_attributes(frames: Iterable[tuple[_Item, int]], *, clean: bool = False)
         tuple(findings),
         _shared_tables(voi),
         _text(first, "PresentationLUTShape") == "INVERSE",
+        PROJECTION_IMAGE in _listed(first.get("ImageType"))[2:],
     )
     return StackAttributes(StoredFormat.together(formats), rescale, presentation)
 

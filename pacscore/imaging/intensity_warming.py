@@ -36,9 +36,10 @@ def _measures() -> None:
             arrays.statistics(values, mask=where)
             arrays.histogram(values, mask=where)
     for connectivity in arrays.CONNECTIVITIES:
-        labels, _ = arrays.label_components(mask, connectivity=connectivity)
-    arrays.measure_labels(labels, np.ones(mask.shape, np.float32))
-    arrays.label_components(mask, dtype=np.uint16)
+        arrays.label_components(mask, connectivity=connectivity)
+    for dtype in (np.uint16, np.uint32):
+        labels, _ = arrays.label_components(mask, dtype=dtype)
+        arrays.measure_labels(labels, np.ones(mask.shape, np.float32))
     arrays.polygon_mask([[(0, 0), (0, 2), (2, 2)]], (3, 3))
 
 

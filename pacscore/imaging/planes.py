@@ -37,7 +37,9 @@ def frame_image(volume: Volume, frame_index: int) -> Image:
         window=volume.presentation.frame_window(place),
         place=place,
     )
-    return derived_image(image, volume, sop_instance_uids=volume.sop_instance_uids[place : place + 1])
+    uids = (*volume.sop_instance_uids[place : place + 1], *volume.further_sop_instance_uids)
+    kept = replace(image, as_seen=volume.presentation.as_seen)
+    return derived_image(kept, volume, sop_instance_uids=uids)
 
 
 def plane_image(volume: Volume, plane: str, index: int) -> Image:
@@ -72,7 +74,7 @@ def derived_image(
     return replace(
         image,
         frame_of_reference_uid=volume.geometry.frame_of_reference_uid,
-        sop_instance_uids=volume.sop_instance_uids if sop_instance_uids is None else sop_instance_uids,
+        sop_instance_uids=volume.source_instance_uids if sop_instance_uids is None else sop_instance_uids,
         derivation=(*volume.derivation, *derivation),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError
 from pacscore.geometry import anatomical_axis
 from pacscore.imaging import arrays
+from pacscore.imaging.arrays import UNWATCHED, Progress, Watch
 from pacscore.imaging.image import Image
 from pacscore.imaging.planes import derived_image, plane_affine
 from pacscore.imaging.sampled import background_value
@@ -42,6 +44,8 @@ def project(
     pixel_mm: float | None = None,
     step_mm: float | None = None,
     background: float | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Image:
     """Project the volume: the largest, smallest, mean or sum of the values along parallel lines.
 
@@ -69,6 +73,8 @@ def project(
         Between pixels, between samples; by default the volume's finest spacing. Not with ``axis``.
     background : float, optional
         Modality value where a line misses the volume; by default -1024 for HU, else 0; of sums the picture's smallest.
+    progress, cancel
+        As for ``window``: slabs that were read, and parts of the picture.
 
     Returns
     -------
@@ -85,6 +91,8 @@ def project(
         The volume has no affine (along axis 0, with all slices, none is needed).
     AmbiguousError
         It has extra axes: choose with ``at`` first.
+    CancelledError
+        ``cancel`` was set.
 
     Notes
     -----
@@ -92,20 +100,22 @@ def project(
     the thickness; of a thin oblique slab only the chunks that it meets. Other projections hold the volume's words once;
     for several of one volume make a ``Scene``.
     """
+    watch = Watch(progress, cancel)
     if axis is None:
         view = choose_view(direction, up, azimuth_deg, elevation_deg)
         framing = Framing(size, pixel_mm, step_mm, thickness_mm, center_lps)
         arrays.check_kind(kind)
         if thickness_mm is None:
-            return Scene.of(volume).project(kind, view, framing, background=background)
+            return Scene.of(volume, watch=watch).project(kind, view, framing, background=background, watch=watch)
         refuse_unfit(volume)
         (frame,) = frame_views([view], volume.index_to_lps, volume.shape, framing)
-        return scene_of_slab(volume, frame).project_frame(kind, frame, background=background)
+        scene = scene_of_slab(volume, frame, watch=watch)
+        return scene.project_frame(kind, frame, background=background, watch=watch)
     unfit = (direction, up, azimuth_deg, elevation_deg, size, pixel_mm, step_mm, background)
     if any(given is not None for given in unfit):
         raise InputError("axis goes with thickness_mm and center_lps alone: voxels are taken as they lie.")
     Framing(thickness_mm=thickness_mm, center_lps=center_lps)
-    return project_along_axis(volume, kind, axis, thickness_mm=thickness_mm, center_lps=center_lps)
+    return project_along_axis(volume, kind, axis, thickness_mm=thickness_mm, center_lps=center_lps, watch=watch)
 
 
 def project_along_axis(
@@ -115,6 +125,7 @@ def project_along_axis(
     *,
     thickness_mm: float | None = None,
     center_lps: Sequence[float] | None = None,
+    watch: Watch = UNWATCHED,
 ) -> Image:
     """Project along an axis of the array; see ``project``."""
     refuse_unfit(volume)
@@ -123,7 +134,7 @@ def project_along_axis(
     if place not in range(3):
         raise InputError(f"There is no axis {axis} in (slice, row, column): give 0, 1, 2 or a plane's name.")
     span, middle = _span(volume, place, thickness_mm, center_lps)
-    values = _reduced(volume, kind, place, span)
+    values = _reduced(volume, kind, place, span, watch)
     affine, spacing = None, None if volume.spacing_mm is None else volume.spacing_mm[1:]
     if volume.has_affine:
         affine = plane_affine(volume.index_to_lps, axis=place, index=middle)
@@ -171,13 +182,13 @@ def _span(
     return span, (span.start + span.stop - 1) / 2
 
 
-def _reduced(volume: Volume, kind: str, axis: int, span: range) -> NDArray[np.float32]:
+def _reduced(volume: Volume, kind: str, axis: int, span: range, watch: Watch) -> NDArray[np.float32]:
     """The projection's modality values, of slabs read one after the other."""
     stored = has_one_slope(volume)
     slope = float(volume.rescale.slopes[0]) if stored else 1.0
     turned = {"max": "min", "min": "max"}.get(kind, kind) if slope < 0 else kind
     out: NDArray[Any] | None = None
-    for box in _slabs(volume, axis, span):
+    for box in watch.each("projecting", list(_slabs(volume, axis, span))):
         words = volume.read_box(box)
         values = words if stored else volume.rescale.frames(box[0]).apply(words)
         part, count = values, len(values)
@@ -213,7 +224,7 @@ def _slabs(volume: Volume, axis: int, span: range) -> Iterator[Box]:
         start = stop
 
 
-def scene_of_slab(volume: Volume, frame: Frame) -> Scene:
+def scene_of_slab(volume: Volume, frame: Frame, *, watch: Watch = UNWATCHED) -> Scene:
     """A scene that holds what the rays of one picture can meet; the rest of it reads as nothing.
 
     A slab that meets half of the chunks or more is not worth choosing: the volume is read whole.
@@ -221,11 +232,11 @@ def scene_of_slab(volume: Volume, frame: Frame) -> Scene:
     chosen = _chunks_met(volume, frame)
     grid = [math.ceil(length / chunk) for length, chunk in zip(volume.shape, volume.source.chunk_shape, strict=True)]
     if len(chosen) > _THIN * math.prod(grid):
-        return Scene.of(volume)
+        return Scene.of(volume, watch=watch)
     stored = has_one_slope(volume)
     # Pages of zeros that nobody writes to take no memory, so the array may be as large as the volume.
     words = np.zeros(volume.shape, volume.dtype if stored else np.float32)
-    for box in _joined(chosen):
+    for box in watch.each("reading", _joined(chosen)):
         part = volume.read_box(box)
         words[box] = part if stored else volume.rescale.frames(box[0]).apply(part)
     slope, intercept = (float(volume.rescale.slopes[0]), float(volume.rescale.intercepts[0])) if stored else (1.0, 0.0)

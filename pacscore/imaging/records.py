@@ -35,6 +35,7 @@ def attributes_record(values: StackAttributes) -> dict[str, Any]:
             "findings": list(shown.findings),
             "voi_tables": [[_table_record(table) for table in frame] for frame in shown.voi_tables],
             "inverse": shown.inverse,
+            "as_seen": shown.as_seen,
         },
     }
 
@@ -61,6 +62,7 @@ def attributes_from_record(record: Mapping[str, Any]) -> StackAttributes:
             tuple(shown["findings"]),
             tuple(tuple(_table_from_record(table) for table in frame) for frame in shown.get("voi_tables", [])),
             shown.get("inverse", False),
+            shown.get("as_seen", False),
         ),
     )
 

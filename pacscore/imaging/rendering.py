@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pacscore.errors import InputError
+from pacscore.imaging.arrays import Progress as WorkProgress
+from pacscore.imaging.arrays import Watch
 from pacscore.imaging.image import Image
 from pacscore.imaging.scene import Progress, Scene
 from pacscore.imaging.transfer import TransferFunction
@@ -32,6 +35,8 @@ def render(
     pixel_mm: float | None = None,
     step_mm: float | None = None,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    progress: WorkProgress | None = None,
+    cancel: threading.Event | None = None,
 ) -> Image:
     """Render the volume: values as matter with opacity and colour, lit from the viewer.
 
@@ -54,6 +59,8 @@ def render(
         Between samples of a ray; by default the volume's finest spacing.
     background : tuple of float
         Red, green, blue, 0 to 1.
+    progress, cancel
+        As for ``window``: slabs that were read, and parts of the picture.
 
     Returns
     -------
@@ -68,6 +75,8 @@ def render(
         The volume has no affine.
     AmbiguousError
         It has extra axes: choose with ``at`` first.
+    CancelledError
+        ``cancel`` was set.
 
     Notes
     -----
@@ -76,7 +85,8 @@ def render(
     """
     view = choose_view(direction, up, azimuth_deg, elevation_deg)
     framing = Framing(size, pixel_mm, step_mm, thickness_mm, center_lps)
-    return Scene.of(volume).render(transfer, view, framing, background=background)
+    watch = Watch(progress, cancel)
+    return Scene.of(volume, watch=watch).render(transfer, view, framing, background=background, watch=watch)
 
 
 def turntable(

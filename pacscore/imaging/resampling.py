@@ -305,7 +305,8 @@ def derived(
 ) -> Volume:
     """A volume of resampled values: stored ones with the same rescale (``keep``), or modality values."""
     shown = volume.presentation.shared_window(volume.frame_count)
-    presentation = replace(volume.presentation, windows=((shown,),) if shown else (), padding=None, pixel_aspect=1.0)
+    windows = ((shown,),) if shown else ()
+    presentation = replace(volume.presentation, windows=windows, padding=None, pixel_aspect=1.0, as_seen=False)
     return replace(
         volume,
         source=ArrayInMemory(array),
@@ -316,6 +317,7 @@ def derived(
         sop_instance_uids=_nearest_instances(volume, index_to_lps, array.shape),
         to_rgb=None,
         derivation=(*volume.derivation, derivation),
+        further_sop_instance_uids=volume.source_instance_uids,
     )
 
 
@@ -323,8 +325,7 @@ def _nearest_instances(volume: Volume, index_to_lps: NDArray[np.float64], shape:
     """The source of each new slice: the instance whose slice its middle lies nearest to."""
     if not volume.sop_instance_uids:
         return ()
-    middle = [(shape[1] - 1) / 2, (shape[2] - 1) / 2, 1.0]
-    places = np.array([[number, *middle] for number in range(shape[0])])
+    places = np.array([[number, (shape[1] - 1) / 2, (shape[2] - 1) / 2, 1.0] for number in range(shape[0])])
     slices = (places @ (np.linalg.inv(volume.index_to_lps) @ index_to_lps).T)[:, 0]
     nearest = np.clip(np.rint(slices), 0, volume.shape[0] - 1).astype(int)
     return tuple(volume.sop_instance_uids[number] for number in nearest)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError, UnsupportedError
 from pacscore.imaging import arrays
+from pacscore.imaging.arrays import UNWATCHED, Watch
 from pacscore.imaging.image import Image
 from pacscore.imaging.sampled import background_value
+from pacscore.imaging.slabs import modality_of, slab_boxes
 from pacscore.imaging.transfer import TransferFunction, transfer_of
 from pacscore.imaging.values import Window
 from pacscore.imaging.views import Frame, Framing, View, frame_views
@@ -64,8 +66,8 @@ class Scene:
     derivation: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, volume: Volume) -> Scene:
-        """Read a whole volume and make it ready.
+    def of(cls, volume: Volume, *, watch: Watch = UNWATCHED) -> Scene:
+        """Read a whole volume and make it ready; ``watch`` is told of each slab that was read.
 
         Raises
         ------
@@ -79,9 +81,9 @@ class Scene:
         refuse_unfit(volume)
         affine = volume.index_to_lps
         if not has_one_slope(volume):
-            return cls._shown(volume, arrays.RayVolume.of(volume.modality()), affine)
+            return cls._shown(volume, arrays.RayVolume.of(_read(volume, watch, stored=False)), affine)
         slope, intercept = float(volume.rescale.slopes[0]), float(volume.rescale.intercepts[0])
-        rays = arrays.RayVolume.of(volume.array(), slope=slope, intercept=intercept)
+        rays = arrays.RayVolume.of(_read(volume, watch, stored=True), slope=slope, intercept=intercept)
         return cls._shown(volume, rays, affine)
 
     @classmethod
@@ -96,7 +98,7 @@ class Scene:
         return replace(
             self,
             frame_of_reference_uid=volume.geometry.frame_of_reference_uid,
-            sop_instance_uids=volume.sop_instance_uids,
+            sop_instance_uids=volume.source_instance_uids,
             derivation=volume.derivation,
         )
 
@@ -107,6 +109,7 @@ class Scene:
         framing: Framing = WHOLE,
         *,
         background: float | None = None,
+        watch: Watch = UNWATCHED,
     ) -> Image:
         """A projection along parallel rays.
 
@@ -118,6 +121,8 @@ class Scene:
             From where, how large, how thick; frozen values.
         background : float, optional
             In place of the scene's own.
+        watch : Watch
+            Progress and cancelling.
 
         Returns
         -------
@@ -126,7 +131,7 @@ class Scene:
             nothing get the background; of sums, the picture's smallest value.
         """
         (frame,) = frame_views([view], self.index_to_lps, self.rays.shape, framing)
-        return self.project_frame(kind, frame, background=background)
+        return self.project_frame(kind, frame, background=background, watch=watch)
 
     def render(
         self,
@@ -135,10 +140,11 @@ class Scene:
         framing: Framing = WHOLE,
         *,
         background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        watch: Watch = UNWATCHED,
     ) -> Image:
         """A shaded volume rendering, RGB, with the affine of the plane in the middle; see ``Volume.render``."""
         (frame,) = frame_views([view], self.index_to_lps, self.rays.shape, framing)
-        return self.render_frame(self.transfer(transfer), frame, background=background)
+        return self.render_frame(self.transfer(transfer), frame, background=background, watch=watch)
 
     def turntable(
         self,
@@ -172,9 +178,11 @@ class Scene:
         """The transfer function that a name means for this volume; see ``transfer.transfer_of``."""
         return transfer_of(wanted, unit=self.unit, window=self.window)
 
-    def project_frame(self, kind: str, frame: Frame, *, background: float | None = None) -> Image:
+    def project_frame(
+        self, kind: str, frame: Frame, *, background: float | None = None, watch: Watch = UNWATCHED
+    ) -> Image:
         """Take one projection."""
-        values = arrays.project_rays(self.rays, frame.grid, kind=kind)
+        values = arrays.project_rays(self.rays, frame.grid, kind=kind, watch=watch)
         missed = np.isnan(values)
         if missed.all():
             raise InputError("Nothing of the volume lies where the picture looks: correct center_lps or the thickness.")
@@ -191,7 +199,12 @@ class Scene:
         )
 
     def render_frame(
-        self, transfer: TransferFunction, frame: Frame, *, background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+        self,
+        transfer: TransferFunction,
+        frame: Frame,
+        *,
+        background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        watch: Watch = UNWATCHED,
     ) -> Image:
         """Take one volume rendering."""
         colours = arrays.render_rays(
@@ -201,6 +214,7 @@ class Scene:
             index_to_mm=self.index_to_lps[:3, :3],
             lighting=transfer.lighting,
             background=background,
+            watch=watch,
         )
         return replace(self._image(frame, colours, "volume rendering"), modality=self.modality)
 
@@ -227,6 +241,22 @@ class Scene:
         toward = np.cross(down, right)
         numbers = (toward / np.linalg.norm(toward)).round(3) + 0.0
         return f"({', '.join(f'{number:g}' for number in numbers.tolist())}) LPS"
+
+
+def _read(volume: Volume, watch: Watch, *, stored: bool) -> NDArray[Any]:
+    """Stored or modality values of the whole volume; slab after slab only where somebody watches."""
+    if watch.progress is None and watch.cancel is None:
+        return volume.array() if stored else volume.modality()
+    values: NDArray[Any] = np.empty(volume.shape, volume.dtype if stored else np.float32)
+    boxes = slab_boxes(volume)
+
+    def fill(start: int, stop: int) -> None:
+        for box in boxes[start:stop]:
+            words = volume.read_box(box)
+            values[box] = words if stored else modality_of(volume, box, words)
+
+    watch.run("reading", fill, len(boxes))
+    return values
 
 
 def projection_window(values: NDArray[np.float32]) -> Window:

@@ -113,7 +113,8 @@ def grow(
 
     Notes
     -----
-    Values are read in slabs; a mask of the whole volume and its labels (5 bytes a voxel) are held.
+    Values are read in slabs; a mask of the whole volume and its labels are held: 3 bytes a voxel, 5 where there are
+    more than 65,535 parts.
     """
     refuse_axes(volume)
     affine = volume.index_to_lps
@@ -162,7 +163,8 @@ def components(
 
     Notes
     -----
-    Values are read in slabs, twice; a mask of the whole volume and its labels (5 bytes a voxel) are held.
+    Values are read in slabs, twice; a mask of the whole volume and its labels are held: 3 bytes a voxel, 5 where there
+    are more than 65,535 parts.
     """
     refuse_axes(volume)
     if not low <= high:

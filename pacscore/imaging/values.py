@@ -299,6 +299,8 @@ class Presentation:
         The header's VOI LUTs, as ``windows``.
     inverse : bool
         Presentation LUT Shape (2050,0020) is INVERSE: low values are bright, as in MONOCHROME1.
+    as_seen : bool
+        Frames are views from a chosen side, PROJECTION IMAGE in Image Type (0008,0008): rows and columns stay.
     findings : tuple of str
         What in the header could not be used, for people.
     """
@@ -311,6 +313,7 @@ class Presentation:
     findings: tuple[str, ...] = ()
     voi_tables: tuple[tuple[VoiTable, ...], ...] = ()
     inverse: bool = False
+    as_seen: bool = False
 
     @property
     def is_inverse(self) -> bool:

@@ -61,6 +61,8 @@ class Volume:
         The extra axes, outermost first.
     sop_instance_uids : tuple of str
         The instance of each frame, in C order of ``(axes…, slices)``; empty for a derived volume without any.
+    further_sop_instance_uids : tuple of str
+        Instances that it was made from beside those of its frames: of the volume laid over it, for example.
     to_rgb : callable, optional
         Turns one stored colour frame into RGB (palettes, YBR); picklable. RGB itself needs none.
     derivation : tuple of str
@@ -81,6 +83,7 @@ class Volume:
     sop_instance_uids: tuple[str, ...] = ()
     to_rgb: Callable[[NDArray[Any]], NDArray[Any]] | None = None
     derivation: tuple[str, ...] = ()
+    further_sop_instance_uids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         spatial = len(self.source.shape) - len(self.axes)
@@ -153,6 +156,11 @@ class Volume:
     def has_affine(self) -> bool:
         """An affine describes the stack: ``index_to_lps`` and ``plane`` work."""
         return self.geometry.index_to_lps is not None
+
+    @property
+    def source_instance_uids(self) -> tuple[str, ...]:
+        """All instances that it was made from, each once."""
+        return tuple(dict.fromkeys((*self.sop_instance_uids, *self.further_sop_instance_uids)))
 
     @property
     def spacing_mm(self) -> tuple[float | None, float, float] | None:

@@ -140,7 +140,7 @@ def fuse(
     Returns
     -------
     Volume
-        ``(slices, rows, columns, 3)`` uint8 RGB, on this volume's grid.
+        ``(slices, rows, columns, 3)`` uint8 RGB, on this volume's grid; the instances of both are its sources.
 
     Raises
     ------
@@ -158,6 +158,7 @@ def fuse(
     volume nothing is laid over this one, provided that its window shows its background (0, of HU -1024) as black.
     """
     moved = not _share_grid(below, above)
+    further = dict.fromkeys((*below.further_sop_instance_uids, *above.source_instance_uids))
     if moved:
         above = regridding.resample(above, like=below, interpolation=interpolation, progress=progress, cancel=cancel)
     under = window(below, window_below, progress=progress, cancel=cancel).array()
@@ -175,6 +176,7 @@ def fuse(
         presentation=Presentation(below.presentation.modality, "RGB", pixel_aspect=below.presentation.pixel_aspect),
         to_rgb=None,
         derivation=(*below.derivation, f"fused with {said}"),
+        further_sop_instance_uids=tuple(further),
     )
 
 

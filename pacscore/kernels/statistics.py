@@ -159,10 +159,10 @@ def moments_float_into(
 
 
 @kernel
-def label_moments_into(labels: NDArray[np.uint32], values: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+def label_moments_into(labels: NDArray[Any], values: NDArray[np.float32], out: NDArray[np.float64]) -> None:
     """Count, sum, sum of squares, minimum and maximum of the values of each label.
 
-    labels : (pixels,) uint32, at most the rows of ``out``; 0 is background
+    labels : (pixels,) uint16 or uint32, at most the rows of ``out``; 0 is background
     values : (pixels,) float32; NaN and infinities are left out
     out : (labels, 5) float64, label 1 first; on entry 0, 0, 0, infinity, -infinity
 
@@ -182,7 +182,7 @@ def label_moments_into(labels: NDArray[np.uint32], values: NDArray[np.float32], 
 
 @kernel
 def measure_labels_into(
-    labels: NDArray[np.uint32],
+    labels: NDArray[Any],
     rows: int,
     counts: NDArray[np.int64],
     sums: NDArray[np.int64],
@@ -190,7 +190,7 @@ def measure_labels_into(
 ) -> None:
     """Add up the size, the sums of coordinates and the bounding box of each label.
 
-    labels : (slices * rows, columns) uint32, at most as many as there are counts
+    labels : (slices * rows, columns) uint16 or uint32, at most as many as there are counts
     counts : (labels,) int64, label 1 first, zeros on entry
     sums : (labels, 3) int64 of 2 × (slice, row, column), zeros on entry
     boxes : (labels, 6) int64, first and last slice, row, column; on entry largest and smallest numbers

@@ -128,6 +128,11 @@ def test_headers_do_not_grow_with_the_square_of_the_number_of_slices() -> None:
     assert len(each) == len(many)
     assert max(map(len, each)) < 300
     assert all(uid.encode() in encoded for uid, encoded in zip(many, each, strict=True))
+    # What belongs to no slice is dealt out: together the slices name it all, and each of it once.
+    slices = list(many)[:10]
+    dealt = slice_references(many, slices, len(slices))
+    assert all(uid.encode() in encoded for uid, encoded in zip(slices, dealt, strict=True))
+    assert b"".join(dealt).count(b"1.2.840.10008.5.1.4.1.1.2\0") == len(many)
     (alone,) = slice_references(many, list(many), 1)  # A picture of all of them is one object.
     assert all(uid.encode() in alone for uid in many)
 

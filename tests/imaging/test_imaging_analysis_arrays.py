@@ -47,9 +47,10 @@ def test_labels_do_not_depend_on_threads_dtype_or_slabs(connectivity, monkeypatc
     mask = rng.random((23, 40, 150)) < rng.random((23, 40, 1)) * 0.6
     one, count = arrays.label_components(mask, connectivity=connectivity, threads=1)
     np.testing.assert_array_equal(one, reference.label(mask, connectivity)[0])
-    narrow, _ = arrays.label_components(mask, connectivity=connectivity, dtype=np.uint16, threads=2)
-    np.testing.assert_array_equal(one, narrow)
-    assert narrow.dtype == np.uint16
+    for dtype in (np.uint16, np.uint32):
+        asked, _ = arrays.label_components(mask, connectivity=connectivity, dtype=dtype, threads=2)
+        np.testing.assert_array_equal(one, asked)
+        assert asked.dtype == dtype
     for slabs in (1, 3, 23):
         monkeypatch.setattr(components, "_SLABS", slabs)
         dirty = np.full(mask.shape, 7, np.uint32)
@@ -72,6 +73,15 @@ def test_odd_masks_are_labelled():
     many[:, ::2, ::2] = True
     with pytest.raises(LimitError, match="uint32"):
         arrays.label_components(many, dtype=np.uint16)
+    labels, count = arrays.label_components(many)
+    assert (labels.dtype, count, labels.max()) == (np.uint32, 1 << 16, 1 << 16)
+    many[0, 0, 0] = False
+    labels, count = arrays.label_components(many)
+    assert (labels.dtype, count, labels.max()) == (np.uint16, (1 << 16) - 1, (1 << 16) - 1)
+    with pytest.raises(InputError, match="uint16 or uint32"):
+        arrays.label_components(mask, out=np.zeros(mask.shape, np.int64))
+    with pytest.raises(InputError):
+        arrays.label_components(mask, dtype=np.uint16, out=np.zeros(mask.shape, np.uint32))
     for wrong in (np.zeros((2, 2)), np.zeros((2, 2, 2, 2), bool)):
         with pytest.raises(InputError):
             arrays.label_components(wrong)

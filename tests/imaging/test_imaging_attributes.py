@@ -7,6 +7,7 @@ import pytest
 
 from pacscore.errors import InputError, UnsupportedError
 from pacscore.imaging import Window, read_attributes
+from pacscore.imaging.records import attributes_from_record, attributes_record
 
 CT = {
     "Modality": "CT",
@@ -29,6 +30,22 @@ def test_a_classic_header_gives_bits_rescale_and_windows():
     assert (found.rescale.slopes.tolist(), found.rescale.intercepts.tolist()) == ([1.0], [-1024.0])
     assert found.rescale.unit == "HU"
     assert found.presentation.windows == ((Window(40, 400, explanation="SOFT"), Window(300, 1500, explanation="BONE")),)
+
+
+@pytest.mark.parametrize(
+    ("image_type", "as_seen"),
+    [
+        (["DERIVED", "SECONDARY", "PROJECTION IMAGE"], True),
+        (["DERIVED", "SECONDARY", "AXIAL", "PROJECTION IMAGE"], True),
+        (["DERIVED", "PROJECTION IMAGE", "AXIAL"], False),
+        (["ORIGINAL", "PRIMARY", "AXIAL"], False),
+        ("PROJECTION IMAGE", False),
+    ],
+)
+def test_image_type_says_whether_frames_are_views(image_type, as_seen):
+    found = read_attributes([({**CT, "ImageType": image_type}, 0)])
+    assert found.presentation.as_seen == as_seen
+    assert attributes_from_record(attributes_record(found)).presentation.as_seen == as_seen
 
 
 def test_slopes_that_differ_are_kept_per_frame():

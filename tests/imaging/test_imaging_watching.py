@@ -12,7 +12,7 @@ from imaging.test_imaging_resampling import CountingSource, oblique_affine, volu
 from numpy.typing import NDArray
 
 from pacscore.errors import CancelledError
-from pacscore.imaging import Volume, slabs
+from pacscore.imaging import Volume, projection, slabs
 
 LONG: dict[str, Callable[..., Any]] = {
     "resample": lambda volume, **watch: volume.resample(0.9, **watch).modality(),
@@ -32,6 +32,10 @@ LONG: dict[str, Callable[..., Any]] = {
         [(volume.index_to_lps @ [7, 10, 12, 1])[:3]], low=-2000, **watch
     ).array(),
     "fuse": lambda volume, **watch: volume.fuse(_turned(), window_above="bone", **watch).array(),
+    "project": lambda volume, **watch: volume.project(azimuth_deg=20, size=100, **watch).array,
+    "project axis": lambda volume, **watch: volume.project("mean", axis="coronal", **watch).array,
+    "project slab": lambda volume, **watch: volume.project("sum", thickness_mm=0.5, size=100, **watch).array,
+    "render": lambda volume, **watch: volume.render("window", size=100, **watch).array,
     "enhance bilateral": lambda volume, **watch: volume.enhance("bilateral", sigma_value=30, **watch).modality(),
     "enhance nlm": lambda volume, **watch: volume.enhance("nlm", strength=30, search=1, **watch).modality(),
 }  # fmt: skip
@@ -57,7 +61,8 @@ def volume() -> Volume:
 def test_progress_rises_to_the_whole_and_changes_nothing(
     volume: Volume, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slabs, "_SLAB_BYTES", 4 * 20 * 26 * 2)
+    for module in (slabs, projection):
+        monkeypatch.setattr(module, "_SLAB_BYTES", 4 * 20 * 26 * 2)
     told: dict[str, list[tuple[int, int]]] = {}
     lock = threading.Lock()
 
@@ -77,7 +82,8 @@ def test_progress_rises_to_the_whole_and_changes_nothing(
 
 @pytest.mark.parametrize("name", LONG)
 def test_cancelling_ends_the_work(volume: Volume, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slabs, "_SLAB_BYTES", 4 * 20 * 26 * 2)
+    for module in (slabs, projection):
+        monkeypatch.setattr(module, "_SLAB_BYTES", 4 * 20 * 26 * 2)
     cancel = threading.Event()
     with pytest.raises(CancelledError):
         LONG[name](volume, progress=lambda *_: cancel.set(), cancel=cancel)

@@ -159,9 +159,10 @@ def test_inverse_presentation_shapes_and_tables_survive_their_record():
     assert "VOI LUT" in shown.findings[0]
     again = attributes_from_record(attributes_record(StackAttributes(found.stored, found.rescale, shown))).presentation
     assert again.inverse
+    assert not again.as_seen
     assert again.voi_tables[0][0].entries.tolist() == sharp.entries.tolist()
     old = attributes_record(found)
-    del old["presentation"]["voi_tables"], old["presentation"]["inverse"]
+    del old["presentation"]["voi_tables"], old["presentation"]["inverse"], old["presentation"]["as_seen"]
     assert attributes_from_record(old).presentation.voi_tables == ()
     negative = read_attributes([({**header, "RescaleIntercept": -1024.0}, 0)]).presentation.voi_tables[0]
     assert negative[1].first == -10
@@ -207,6 +208,7 @@ def test_fusion_lays_one_volume_over_another_of_the_same_grid(words):
     )
     np.testing.assert_array_equal(fused.array(), wanted)
     assert fused.derivation[-1] == "fused with PT in hot iron"
+    assert (fused.sop_instance_uids, fused.source_instance_uids) == ((), ())
     assert fused.frame(2).display().shape == (40, 50, 3)
     with pytest.raises(GeometryError, match="whether they lie in one space is not known"):
         below.fuse(make(words[:5].copy()))
@@ -242,3 +244,17 @@ def test_fusion_of_another_grid_lays_each_value_where_its_place_is(words):
     apart = replace(below, geometry=replace(below.geometry, frame_of_reference_uid="1.2.4"))
     with pytest.raises(GeometryError, match="register them first"):
         apart.fuse(above)
+
+
+def test_what_is_fused_is_made_from_the_instances_of_all_volumes(words):
+    def named(name):
+        return replace(make(words), sop_instance_uids=tuple(f"{name}.{number}" for number in range(len(words))))
+
+    below, above = named("1"), named("2")
+    above = replace(above, further_sop_instance_uids=("2.1", "3.1"))
+    fused = replace(below, further_sop_instance_uids=("4.1",)).fuse(above)
+    assert fused.sop_instance_uids == below.sop_instance_uids
+    assert fused.further_sop_instance_uids == ("4.1", *above.sop_instance_uids, "3.1")
+    assert fused.source_instance_uids == (*below.sop_instance_uids, *fused.further_sop_instance_uids)
+    assert fused.frame(3).sop_instance_uids == ("1.3", *fused.further_sop_instance_uids)
+    assert fused.plane("coronal", 2).sop_instance_uids == fused.source_instance_uids

@@ -78,7 +78,7 @@ def label_components(
     mask: NDArray[Any],
     *,
     connectivity: int = 26,
-    dtype: type[np.uint16 | np.uint32] = np.uint32,
+    dtype: type[np.uint16 | np.uint32] | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
     watch: Watch = UNWATCHED,
@@ -91,8 +91,9 @@ def label_components(
         ``(slices, rows, columns)`` or ``(rows, columns)`` bool or uint8; any value but 0 is inside.
     connectivity : int
         6, 18 or 26; in two dimensions 6 means four neighbours, 18 and 26 eight.
-    dtype : type
-        numpy.uint32, or numpy.uint16 where that many labels suffice: half the memory to fill.
+    dtype : type, optional
+        numpy.uint16 or numpy.uint32; by default that of ``out``, or the narrower that numbers all components: labels
+        are counted before the first is written, and most of the time of few components is memory to fill.
     out : NDArray, optional
         Shape of ``mask``, dtype as asked for, C order.
     threads : int, optional
@@ -127,17 +128,18 @@ def label_components(
     """
     if connectivity not in CONNECTIVITIES:
         raise InputError(f"Connectivity is 6, 18 or 26, not {connectivity}.", found=connectivity)
-    wanted = np.dtype(dtype)
-    if wanted not in (np.uint16, np.uint32):
-        raise InputError(f"Labels are uint16 or uint32, not {wanted}.", found=str(wanted))
-    target = np.zeros(mask.shape, wanted) if out is None else output_array(out, mask.shape, wanted)
+    asked = out.dtype if dtype is None and out is not None else dtype
+    if asked not in (None, np.uint16, np.uint32):
+        raise InputError(f"Labels are uint16 or uint32, not {asked}.", found=str(asked))
     if out is not None:
-        target[...] = 0
+        output_array(out, mask.shape, np.dtype(asked))[...] = 0
     watch = watch.limited(threads)
     rows = _rows_of(mask, 2 if connectivity == 26 else 1, watch)
     roots, labels = _number(rows, connectivity, watch)
+    wanted = np.dtype(asked or (np.uint16 if len(labels) < 1 << 16 else np.uint32))
     if len(labels) >= 1 << (8 * wanted.itemsize):
         raise LimitError(f"The mask has {len(labels)} components, more than {wanted} can number. Ask for uint32.")
+    target = np.zeros(mask.shape, wanted) if out is None else out
     if not len(labels):
         return target, 0
     lines, names = target.reshape(-1, rows.shape[2]), labels.astype(wanted)
@@ -178,7 +180,7 @@ def measure_labels(
         raise InputError(
             f"Labels are (slices, rows, columns) integers from 0: these are {labels.dtype} {labels.shape}."
         )
-    ready = read_only(np.ascontiguousarray(labels, np.uint32))
+    ready = read_only(np.ascontiguousarray(labels, np.uint16 if labels.dtype == np.uint16 else np.uint32))
     count = int(ready.max()) if ready.size else 0
     voxels, sums, boxes = np.zeros(count, np.int64), np.zeros((count, 3), np.int64), np.empty((count, 6), np.int64)
     boxes[:, ::2], boxes[:, 1::2] = np.iinfo(np.int64).max, -1
@@ -340,7 +342,7 @@ def _number(rows: _Rows, connectivity: int, watch: Watch) -> tuple[NDArray[np.in
     return roots, labels
 
 
-def _with_values(found: LabelStatistics, labels: NDArray[np.uint32], parts: Iterable[NDArray[Any]]) -> LabelStatistics:
+def _with_values(found: LabelStatistics, labels: NDArray[Any], parts: Iterable[NDArray[Any]]) -> LabelStatistics:
     """Add the statistics of values inside the labels."""
     moments = np.empty((len(found), 5))
     moments[:] = 0, 0, 0, np.inf, -np.inf

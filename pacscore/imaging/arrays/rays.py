@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError, LimitError
 from pacscore.imaging.arrays.checks import native
 from pacscore.imaging.arrays.projection import check_kind
+from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import blocks, rays
 from pacscore.parallel import run_tiles
 
@@ -202,7 +203,9 @@ def spread_cells(cells: NDArray[Any], reach: tuple[int, int, int], *, largest: b
     return out
 
 
-def project_rays(volume: RayVolume, grid: RayGrid, *, kind: str = "max", seeded: bool = True) -> NDArray[np.float32]:
+def project_rays(
+    volume: RayVolume, grid: RayGrid, *, kind: str = "max", seeded: bool = True, watch: Watch = UNWATCHED
+) -> NDArray[np.float32]:
     """Project a volume along parallel rays.
 
     Parameters
@@ -215,6 +218,8 @@ def project_rays(volume: RayVolume, grid: RayGrid, *, kind: str = "max", seeded:
         ``max``, ``min``, ``mean`` or ``sum`` of the samples, which are trilinear.
     seeded : bool
         Let each ray begin where its neighbour found the extreme; off only to compare: the result is the same.
+    watch : Watch
+        Progress and cancelling, between parts of the picture.
 
     Returns
     -------
@@ -247,7 +252,7 @@ def project_rays(volume: RayVolume, grid: RayGrid, *, kind: str = "max", seeded:
             for tile in tiles[start:stop]:
                 rays.sum_rays_into(flat, volume.shape, matrix, grid.samples, tile, counts, out)
 
-        run_tiles(add, len(tiles))
+        watch.run("projecting", add, len(tiles))
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = out.astype(np.float64) / counts * volume.slope + volume.intercept
         return (mean if kind == "mean" else mean * counts).astype(np.float32)
@@ -260,7 +265,7 @@ def project_rays(volume: RayVolume, grid: RayGrid, *, kind: str = "max", seeded:
         for tile in tiles[start:stop]:
             rays.extreme_rays_into(flat, volume.shape, limits, spread, matrix, grid.samples, sign, seeded, tile, out)
 
-    run_tiles(extreme, len(tiles))
+    watch.run("projecting", extreme, len(tiles))
     if (volume.slope, volume.intercept) == (1.0, 0.0):
         return out
     return (out.astype(np.float64) * volume.slope + volume.intercept).astype(np.float32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pacscore.errors import InputError
 from pacscore.imaging.arrays.rays import RayGrid, RayVolume, spread_cells
+from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import blocks, compositing
 from pacscore.parallel import run_tiles
 
@@ -99,6 +100,7 @@ def render_rays(
     index_to_mm: NDArray[np.float64],
     lighting: Lighting = Lighting(),
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    watch: Watch = UNWATCHED,
 ) -> NDArray[np.uint8]:
     """Composite each ray of a picture front to back.
 
@@ -116,6 +118,8 @@ def render_rays(
         ``UNLIT`` shows colours as they are.
     background : tuple of float
         Red, green, blue, 0 to 1.
+    watch : Watch
+        Progress and cancelling, between parts of the picture.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def render_rays(
                 behind, tile, out,
             )  # fmt: skip
 
-    run_tiles(composite, len(tiles))
+    watch.run("rendering", composite, len(tiles))
     return out
 
 
