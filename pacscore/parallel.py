@@ -17,12 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from pacscore.settings import Settings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Owner = TypeVar("Owner")
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -148,3 +149,31 @@ def map_ordered(
 def _settle(futures: Iterable[Future[Any]]) -> None:
     """Cancel what has not begun, and wait for what has."""
     wait([future for future in futures if not future.cancel()])
+
+
+class lazy_property(Generic[Owner, Result]):  # noqa: N801  # Used as ``functools.cached_property`` is.
+    """A property that is computed when first asked for, and kept.
+
+    Before Python 3.12 ``functools.cached_property`` holds one lock for all objects of a class while it computes, so
+    threads that open different files would wait for each other. Here two threads that ask the same object at once may
+    both compute; the first result is the one that both get.
+    """
+
+    def __init__(self, function: Callable[[Owner], Result]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type[Owner], name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type[Owner]) -> lazy_property[Owner, Result]: ...
+
+    @overload
+    def __get__(self, instance: Owner, owner: type[Owner]) -> Result: ...
+
+    def __get__(self, instance: Owner | None, owner: type[Owner]) -> Any:
+        if instance is None:
+            return self
+        # What is in the object's dictionary is found there from then on, without coming here.
+        return vars(instance).setdefault(self._name, self._function(instance))

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from pacscore.parallel import is_worker, map_ordered, run_tiles
+from pacscore.parallel import is_worker, lazy_property, map_ordered, run_tiles
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -119,3 +119,37 @@ def test_a_forked_child_has_a_pool_of_its_own_even_when_a_worker_forked() -> Non
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     assert list(map_ordered(fork, range(2), threads=2)) == [0, 0]
+
+
+def test_a_lazy_property_of_one_object_does_not_wait_for_that_of_another() -> None:
+    both = threading.Barrier(2)
+
+    class Opened:
+        def __init__(self) -> None:
+            self.calls = 0
+
+        @lazy_property
+        def content(self) -> int:
+            self.calls += 1
+            both.wait(timeout=10)  # Breaks where one thread is kept out while the other computes.
+            return id(self)
+
+    pair = [Opened(), Opened()]
+    found = list(map_ordered(lambda each: each.content, pair, threads=2))
+    assert found == [id(each) for each in pair]
+    assert [each.content for each in pair] == found
+    assert [each.calls for each in pair] == [1, 1]
+
+
+def test_two_threads_that_ask_for_a_lazy_property_at_once_get_the_same_object() -> None:
+    both = threading.Barrier(2)
+
+    class Opened:
+        @lazy_property
+        def content(self) -> object:
+            both.wait(timeout=10)
+            return object()
+
+    opened = Opened()
+    first, second = map_ordered(lambda _: opened.content, range(2), threads=2)
+    assert first is second is opened.content

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _FORMAT = 1
 _GROUPS = {"PatientID": "patient_id", "StudyInstanceUID": "study_instance_uid"}
+_LEVELS = ("series", "study", "patient")
+_STUDIES_ASKED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Selection:
     archive, archive_id : str
         Folder and identity of the archive.
     level : str
-        ``series``.
+        ``series``: those that match. ``study``, ``patient``: all series of the studies that match, or of the patients
+        who have one. Iteration and slices are of series at every level; ``groups`` gives what belongs together.
     match : tuple of (str, value)
         The query.
     items : tuple of SelectedSeries
@@ -82,13 +85,15 @@ class Selection:
         Raises
         ------
         InputError
-            ``level`` is not ``series``.
+            There is no such level.
         QueryError
             A key or value of the query has no meaning.
         """
-        if level != "series":
-            raise InputError(f"a selection is of series: level {level!r} cannot be selected.")
-        rows = list(archive.find("series", **match))
+        if level not in _LEVELS:
+            raise InputError(
+                f"a selection is of {', '.join(_LEVELS)}: level {level!r} cannot be selected.", found=level
+            )
+        rows = list(archive.find("series", **match) if level == "series" else _whole(archive, level, match))
         session = archive._session
         heads = session.catalog.generations()
         for stored in session.catalog.waiting():
@@ -119,14 +124,27 @@ class Selection:
 
     def __repr__(self) -> str:
         query = " ".join(f"{key}={value}" for key, value in self.match)
-        return f"<Selection of {len(self.items)} series{': ' + query if query else ''}>"
+        whole = {"series": "", "study": " of whole studies", "patient": " of whole patients"}[self.level]
+        return f"<Selection of {len(self.items)} series{whole}{': ' + query if query else ''}>"
 
     def series(self, archive: Archive) -> Iterator[Series]:
         """Each series in the generation it had, opened when its turn comes; errors as ``open_selected``."""
         return (open_selected(archive, item) for item in self.items)
 
+    def groups(self) -> dict[str, Selection]:
+        """The series that belong together, by Study Instance UID or Patient ID; each by itself at the level of series.
+
+        Where there is no Patient ID a study stands for itself: two could be of two patients.
+        """
+        found: dict[str, list[SelectedSeries]] = {}
+        for item in self.items:
+            found.setdefault(_group_of(item, self.level), []).append(item)
+        return {name: self._of(items) for name, items in found.items()}
+
     def sample(self, count: int, *, seed: int) -> Selection:
-        """``count`` of them (all, where there are fewer), chosen by a seed, in their order here.
+        """``count`` series, whole studies or whole patients, by level; all, where there are fewer.
+
+        Chosen by a seed, in their order here.
 
         Raises
         ------
@@ -134,7 +152,11 @@ class Selection:
             ``count`` is below 0.
         """
         if count < 0:
-            raise InputError(f"A sample has 0 series or more, not {count}.", found=count)
+            raise InputError(f"A sample has 0 {self.level} or more, not {count}.", found=count)
+        if self.level != "series":
+            names = list(self.groups())
+            taken = set(random.Random(seed).sample(names, min(count, len(names))))
+            return self._of(item for item in self.items if _group_of(item, self.level) in taken)
         chosen = sorted(random.Random(seed).sample(range(len(self.items)), min(count, len(self.items))))
         return self._of(self.items[index] for index in chosen)
 
@@ -233,14 +255,44 @@ class Selection:
             newer = value["format"] > _FORMAT
             items = () if newer else tuple(SelectedSeries(*item) for item in value["items"])
             match = () if newer else tuple(sorted((key, _plain(each)) for key, each in value["match"].items()))
-            if not newer:
+            if not newer and value["level"] in _LEVELS:
                 return cls(value["archive"], value["archive_id"], value["level"], match, items)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _no_selection() from error
+        if not newer:
+            raise _no_selection()
         raise InputError("the selection was saved by a newer pacscore: install it to read it.")
 
     def _of(self, items: Any) -> Selection:
         return replace(self, items=tuple(items))
+
+
+def _group_of(item: SelectedSeries, level: str) -> str:
+    if level == "series":
+        return item.series_instance_uid
+    return (item.patient_id if level == "patient" else "") or item.study_instance_uid
+
+
+def _whole(archive: Archive, level: str, match: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """All series of the studies that match, or of all studies of their patients, study by study in the catalog's order.
+
+    Patients without an ID are not the same patient: of these the matching studies alone are met.
+    """
+    met = list(archive.find("study", **match))
+    studies = [row["StudyInstanceUID"] for row in met]
+    if level == "patient":
+        patients = {row["PatientID"] for row in met if row.get("PatientID")}
+        own = set(studies)
+        every = archive.find("study", PatientID="")
+        studies = [
+            row["StudyInstanceUID"]
+            for row in every
+            if row.get("PatientID") in patients or row["StudyInstanceUID"] in own
+        ]
+    for first in range(0, len(studies), _STUDIES_ASKED):
+        part = studies[first : first + _STUDIES_ASKED]
+        place = {uid: number for number, uid in enumerate(part)}
+        yield from sorted(archive.find("series", StudyInstanceUID=part), key=lambda row: place[row["StudyInstanceUID"]])
 
 
 def _plain(value: Any) -> Any:

@@ -34,6 +34,7 @@ from pacscore.dicom.pixels import PixelDescription
 from pacscore.errors import NotFoundError
 from pacscore.imaging import ArraySource, Volume
 from pacscore.imaging.values import MONOCHROME
+from pacscore.parallel import lazy_property
 from pacscore.settings import Settings
 from pacscore.store.generation import Generation
 from pacscore.store.strategy import Strategy
@@ -202,7 +203,7 @@ class Series:
             ],
         }
 
-    @cached_property
+    @lazy_property
     def members(self) -> tuple[Member, ...]:
         """Every object, versions that are not current included."""
         if self._stored.state != "sealed":
@@ -219,26 +220,26 @@ class Series:
             return self._opened.manifest.sop_instance_uids
         return [each.sop_instance_uid for each in self.members]
 
-    @cached_property
+    @lazy_property
     def frames(self) -> FrameReader:
         """Reads frames of its objects."""
         if self._stored.state == "sealed":
             return SealedFrames(self._opened, self._session.settings)
         return WaitingFrames([each.candidate for each in self.members], self._session.settings)
 
-    @cached_property
+    @lazy_property
     def _opened(self) -> Generation:
         """The sealed part, kept open from the first use: it may be superseded and collected while it is read."""
         return self._session.generation(self.generation)
 
-    @cached_property
+    @lazy_property
     def _record(self) -> SeriesRecord:
         if self._stored.state == "sealed":
             manifest = self._opened.manifest
             return with_counts(SeriesRecord.from_dict(manifest.catalog), manifest.altered)
         return self._waiting[0]
 
-    @cached_property
+    @cached_property  # Not lazy_property: making this plan twice would cost more than waiting.
     def _waiting(self) -> tuple[SeriesRecord, list[Candidate]]:
         """The series as it would be sealed now, and its objects in the journal and in the generation they add to."""
         gathered = gather(self._session, self._stored.key, ())

@@ -4,7 +4,9 @@ E1  A series that cannot be exported is an entry with its reason; the others go 
 E2  What a finished entry of the manifest says is proven again before it is skipped: the file has the SHA-256 it had.
 E3  Names are those of ``naming``: no text from a header forms a path.
 E4  A file appears when it is complete, and its entry after it: an interrupted export is simply run again.
-E5  One export at a time works in a folder; what an interrupted one left unfinished goes when the next begins.
+E5  A series without images (RTSTRUCT, SR, PR and others) is left out of an export of images and said to be: that is no
+    failure.
+E6  One export at a time works in a folder; what an interrupted one left unfinished goes when the next begins.
 """
 
 from __future__ import annotations
@@ -21,8 +23,9 @@ from typing import TYPE_CHECKING
 import pacscore
 from pacscore.archive.report import Progress, Reported, no_progress
 from pacscore.archive.selection import SelectedSeries, Selection, open_selected
-from pacscore.bulk.manifest import MANIFEST, Exported, digest_of, read_manifest, write_manifest
+from pacscore.bulk.manifest import MADE, MANIFEST, Exported, digest_of, read_manifest, write_manifest
 from pacscore.bulk.naming import check_layout, file_stem
+from pacscore.bulk.sidecars import sidecar
 from pacscore.errors import InputError, PacscoreError, StorageError
 from pacscore.filesystem import PENDING_PREFIX
 from pacscore.imaging.outgoing import appearing, remove
@@ -44,10 +47,11 @@ LOCK = ".export.lock"
 
 @dataclass(frozen=True, slots=True)
 class VolumesReport(Reported):
-    """What an export did."""
+    """What an export did: ``left_out`` are series without images, of which no image could be made."""
 
     written: int
     kept: int
+    left_out: tuple[Exported, ...]
     failed: tuple[Exported, ...]
     bytes_out: int
     seconds: float
@@ -101,7 +105,8 @@ def export(
         versions).
     layout : str
         ``flat``, ``bids-like``, or a template such as ``{PatientID}/{StudyDate}/{Modality}``. Values are made safe, and
-        every name ends in the archive's key of the series.
+        every name ends in the archive's key of the series. With ``bids-like`` a JSON file beside each image states the
+        acquisition as BIDS names it.
     compress : bool
         NIfTI as ``.nii.gz``, HDF5 with gzip.
     pipeline : Pipeline, optional
@@ -114,7 +119,7 @@ def export(
     Returns
     -------
     VolumesReport
-        Each series that failed is an entry with its reason.
+        Each series that failed is an entry with its reason, and so is each without images, which is ``left_out``.
 
     Raises
     ------
@@ -149,7 +154,7 @@ def _export(archive: Archive, selection: Selection, form: _Form, progress: Progr
             _clear(out)
             found = read_manifest(out)
             write_manifest(out, ())  # Without a torn last line, behind which nothing could be appended.
-            known = {entry.file: entry for entry in found if entry.file and entry.status != "failed"}
+            known = {entry.file: entry for entry in found if entry.file and entry.status in MADE}
             entries = _export_all(archive, selection, replace(form, before=known), progress)
             write_manifest(out, entries)
     except OSError as error:
@@ -159,6 +164,7 @@ def _export(archive: Archive, selection: Selection, form: _Form, progress: Progr
     return VolumesReport(
         sum(entry.status == "written" for entry in entries),
         sum(entry.status == "kept" for entry in entries),
+        tuple(entry for entry in entries if entry.status == "left out"),
         tuple(entry for entry in entries if entry.status == "failed"),
         sum(entry.bytes for entry in entries if entry.status == "written"),
         time.perf_counter() - start,
@@ -190,7 +196,7 @@ def _export_all(archive: Archive, selection: Selection, form: _Form, progress: P
 
 
 def _clear(out: Path) -> None:
-    """Remove what an interrupted export left unfinished (E5)."""
+    """Remove what an interrupted export left unfinished (E6)."""
     for path in sorted(out.rglob(f"{PENDING_PREFIX}*")):
         remove(path)
 
@@ -208,7 +214,7 @@ def _series_entries(archive: Archive, item: SelectedSeries, form: _Form) -> Iter
         yield from _originals(series, instances, item, form)
         return
     if not stacks:
-        yield Exported("", "failed", *_names(item), form.made_by, reason="There is no pixel data in this series.")
+        yield _without_stack(series, item, form)
     for stack in range(stacks):
         stem = _stem(series, form, stack, stacks)
         try:
@@ -217,11 +223,21 @@ def _series_entries(archive: Archive, item: SelectedSeries, form: _Form) -> Iter
             yield _failed(item, form, error, file=stem + form.ending, stack=stack)
 
 
+def _without_stack(series: Series, item: SelectedSeries, form: _Form) -> Exported:
+    """The entry of a series of which there is nothing to show: no images (E5), or images that could not be read."""
+    modality = str(series.document.get("Modality") or "")
+    if any(rows is not None for rows in series._record.rows):  # Rows (0028,0010): what states them is an image.
+        return Exported("", "failed", *_names(item), form.made_by, reason="Its pixel data cannot be read.")
+    reason = f"There are no images in this series{f' ({modality})' if modality else ''}: its objects go out with dicom."
+    return Exported("", "left out", *_names(item, series), form.made_by, reason=reason, modality=modality)
+
+
 def _stack_entry(series: Series, item: SelectedSeries, form: _Form, *, stem: str, stack: int) -> Exported:
     file = stem + form.ending
     path = form.out / file
     kept = _kept(file, series, form)
     if kept is not None:
+        _add_sidecar(series, stack, form, form.out / f"{stem}.json")
         return kept
     volume = series.volume(stack)
     if form.pipeline is not None:
@@ -229,6 +245,7 @@ def _stack_entry(series: Series, item: SelectedSeries, form: _Form, *, stem: str
     path.parent.mkdir(parents=True, exist_ok=True)
     if form.format == "zarr":  # A folder is not replaced; what is there is not proven, or made otherwise.
         remove(path)
+    _add_sidecar(series, stack, form, form.out / f"{stem}.json")
     _write(volume, path, form, series)
     digest, size = digest_of(path)
     geometry = volume.geometry
@@ -238,6 +255,16 @@ def _stack_entry(series: Series, item: SelectedSeries, form: _Form, *, stem: str
         findings=tuple(finding.code for finding in geometry.findings), shape=volume.shape, dtype=str(volume.dtype),
         spacing_mm=tuple(geometry.spacing_mm or ()), sop_instance_uids=tuple(dict.fromkeys(volume.sop_instance_uids)),
     )  # fmt: skip
+
+
+def _add_sidecar(series: Series, stack: int, form: _Form, path: Path) -> None:
+    """What was set at the scanner beside the image, where the layout is that of BIDS; nothing where it is there."""
+    if form.layout != "bids-like":
+        return
+    text = sidecar(series, stack)
+    if not path.is_file() or path.read_bytes() != text:
+        with appearing(path) as pending:
+            pending.write_bytes(text)
 
 
 def _write(volume: Volume, path: Path, form: _Form, series: Series) -> None:

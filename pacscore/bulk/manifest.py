@@ -19,6 +19,8 @@ from pacscore.imaging.outgoing import appearing
 
 MANIFEST = "manifest.jsonl"
 TABLE = "manifest.csv"
+MADE = frozenset({"written", "kept"})
+"""What an entry says of itself that has a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,11 @@ class Exported(Reported):
     Attributes
     ----------
     file : str
-        Below the folder of the export; "" for a series that failed as a whole.
+        Below the folder of the export; "" for a series of which there is none.
     status : str
-        ``written``, ``kept`` (it was there and proven) or ``failed``.
+        ``written``, ``kept`` (it was there and proven), ``left out`` (a series without images) or ``failed``.
     reason : str
-        Why it failed.
+        Why there is no file.
     sha256, bytes
         Of the file; of a folder (zarr), over the names and hashes of its files in order.
     made_by : str
@@ -117,7 +119,7 @@ def write_manifest(out: Path, entries: Iterable[Exported]) -> None:
     kept = {
         (entry.file, entry.series_instance_uid, entry.stack): entry
         for entry in read_manifest(out)
-        if entry.status != "failed" or entry.series_instance_uid not in tried
+        if entry.status in MADE or entry.series_instance_uid not in tried
     }
     kept |= {(entry.file, entry.series_instance_uid, entry.stack): entry for entry in entries}
     rows = [asdict(entry) for entry in sorted(kept.values(), key=lambda entry: (entry.file, entry.stack))]

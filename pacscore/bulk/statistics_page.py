@@ -23,12 +23,14 @@ _BINS = 32
 _ANCHORS = {0: "start", 8: "middle", 16: "middle", 24: "middle", 32: "end"}  # Of the numbers below a histogram.
 _RANGES_MAX = 60
 _COLOURS = ("#2a6f97", "#c8553d", "#588157", "#8e6c8a", "#c9a227", "#4f5d75", "#9c6644", "#3a7d7c")
+_SAID = {"slice_spacing_mm": "slice spacing", "row_spacing_mm": "row spacing", "SliceThickness": "slice thickness"}
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1360px;padding:0 1rem;color:#1d232a;background:#fff}
 h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin:2rem 0 .6rem;border-bottom:1px solid #d7dce1}
 .numbers{display:flex;flex-wrap:wrap;gap:1.8rem;margin:1rem 0}.numbers b{display:block;font-size:1.5rem}
-.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(520px,1fr));gap:1.4rem}
+.plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,520px),1fr));gap:1.4rem}
 figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}svg{width:100%;height:auto}
+.wide{overflow-x:auto}th,td.n{white-space:nowrap}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .8rem .2rem 0;text-align:left}
 th{border-bottom:1px solid #9aa5b1}td.n,th.n{text-align:right}svg text{font:12px system-ui,sans-serif;fill:#1d232a}
 """
@@ -57,7 +59,7 @@ def page_of(found: ArchiveStatistics) -> str:
         _intensity_ranges(found, colour),
     ]
     spreads = [
-        (modality, each.name.replace("_", " "), each.unit, each.count, *map(_number, each.ends))
+        (modality, _SAID.get(each.name, each.name), each.unit, each.count, *map(_number, each.ends))
         for modality, _ in modalities
         for each in found.spreads(modality)
     ]
@@ -174,7 +176,7 @@ def html_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
         + "</tr>"
         for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _findings(found: ArchiveStatistics) -> list[tuple[str, int]]:
@@ -199,7 +201,8 @@ def _histograms(found: ArchiveStatistics, colour: dict[str, str]) -> list[str]:
             (name, [float(row[column]) for row in rows if row["Modality"] == name and row[column] is not None], shade)
             for name, shade in colour.items()
         ]
-        charts.append(histogram_chart(title, groups, unit=unit, logarithmic=logarithmic))
+        shown = f"{title}, logarithmic" if logarithmic else title
+        charts.append(histogram_chart(shown, groups, unit=unit, logarithmic=logarithmic))
     return charts
 
 

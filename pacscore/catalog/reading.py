@@ -23,8 +23,7 @@ _STORED = (
 
 def stored(connection: Connection, where: str, values: Sequence[str]) -> tuple[StoredSeries, ...]:
     """The series of a WHERE clause."""
-    rows = connection.exec_driver_sql(_STORED + where, tuple(values)).fetchall()
-    return tuple(_stored_series(row) for row in rows)
+    return tuple(_stored_series(row) for row in dialect.fetch(connection, _STORED + where, values))
 
 
 def _stored_series(row: Sequence[Any]) -> StoredSeries:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pacscore.bulk.storage_benchmark.results import Results
 
 NAME = "bench"
+EXIT_INTERRUPTED = 130
 HELP = "Measure how to store your images, on your own data and disk."
 group = typer.Typer(help=HELP, no_args_is_help=True, context_settings={"help_option_names": ["-h", "--help"]})
 
@@ -45,14 +46,23 @@ def storage(
     rounds: Annotated[int, typer.Option(min=1, help="Counted rounds of each cell.")] = 5,
     series: Annotated[int, typer.Option(min=1, help="At most so many series, spread over their sizes.")] = 3,
     readers: Annotated[int, typer.Option(min=1, help="How many read at once.")] = 2,
-    megabytes: Annotated[int, typer.Option(min=1, help="At most so many megabytes of words.")] = 512,
+    megabytes: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many megabytes of words.", show_default="128, or 512 with --full"),
+    ] = None,
+    minutes: Annotated[
+        float,
+        typer.Option(min=0.1, help="About how long it may take; what is too slow for that is left out and named."),
+    ] = 4.0,
+    full: Annotated[bool, typer.Option("--full", help="Measure everything, however long it takes.")] = False,
     cold: Annotated[bool, typer.Option(help="Measure also with the files out of the page cache.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Measure formats and strategies beside the files and tools of the outside world.
 
     Every way is stored once, its answers are compared with the others', and then all take turns. Writes results.json
-    and results.html into the folder; what is stored meanwhile is removed again.
+    and results.html into the folder; what is stored meanwhile is removed again. After Ctrl-C they hold what was
+    measured until then.
     """
     from pacscore.bulk.storage_benchmark.measure import DEFAULT_STRATEGIES, BenchmarkRequest, run_benchmark
     from pacscore.bulk.storage_benchmark.page import page_of
@@ -63,7 +73,8 @@ def storage(
         workloads=_words(workloads),
         rounds=rounds,
         series=series,
-        bytes_max=megabytes * 1_000_000,
+        bytes_max=(megabytes or (512 if full else 128)) * 1_000_000,
+        seconds=None if full else minutes * 60,
         readers=readers,
         cold=cold,
     )
@@ -75,9 +86,11 @@ def storage(
     (out / "results.html").write_text(page_of(results), "utf-8")
     if as_json:
         print_json({"json": str(out / "results.json"), "page": str(out / "results.html"), "left_out": results.left_out})
-        return
-    _show(results)
-    typer.echo(f"Results: {out / 'results.json'}, {out / 'results.html'}")
+    else:
+        _show(results)
+        typer.echo(f"Results: {out / 'results.json'}, {out / 'results.html'}")
+    if results.interrupted:
+        raise typer.Exit(EXIT_INTERRUPTED)
 
 
 def _show(results: Results) -> None:

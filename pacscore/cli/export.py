@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,6 +83,12 @@ def _show(report: VolumesReport, out: Path, *, as_json: bool) -> None:
             f"{report.written} files, {bytes_text(report.bytes_out)} written to {out} in {report.seconds:.1f} s; "
             f"{report.kept} were there and proven, {len(report.failed)} could not be made."
         )
+        kinds = Counter(each.modality or "no Modality" for each in report.left_out)
+        if kinds:
+            named = ", ".join(f"{count} {name}" for name, count in sorted(kinds.items()))
+            typer.echo(
+                f"{len(report.left_out)} series left out, which hold no images: {named}. --to dicom writes them."
+            )
         listing("Not made", [(f"{each.series_instance_uid} stack {each.stack}", each.reason) for each in report.failed])
     if report.failed:
         raise typer.Exit(EXIT_TROUBLE)

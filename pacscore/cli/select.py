@@ -29,7 +29,13 @@ def run(
     out: Annotated[
         Path, typer.Option(help="The file; with --split NAME-train.json and so on.", metavar="FILE.json")
     ] = Path("selection.json"),
-    sample: Annotated[int | None, typer.Option(help="Take so many of them, chosen by the seed.", min=0)] = None,
+    level: Annotated[
+        str,
+        typer.Option(help="series: those that match; study, patient: all series of the studies or patients that do."),
+    ] = "series",
+    sample: Annotated[
+        int | None, typer.Option(help="Take so many of them, whole ones of the level, chosen by the seed.", min=0)
+    ] = None,
     split: Annotated[
         str | None, typer.Option(help="Parts and their shares.", metavar="NAME=SHARE,…", show_default=False)
     ] = None,
@@ -44,7 +50,7 @@ def run(
 
     shares = _shares(split) if split is not None else None
     with pacscore.open(archive, read_only=True) as opened:
-        selection = opened.select("series", **matches_of(match))
+        selection = opened.select(level, **matches_of(match))
     if sample is not None:
         selection = selection.sample(sample, seed=seed)
     if shares is None:

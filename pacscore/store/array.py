@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
+from pacscore.parallel import lazy_property
 from pacscore.settings import Settings
 from pacscore.store.formats import StoredWords
 from pacscore.store.frame_chunks import read_frames
@@ -210,7 +210,7 @@ class StoredArray:
             threads=self.locator.settings.threads(),
         )
 
-    @cached_property
+    @lazy_property
     def index(self) -> NDArray[np.int64]:
         """Offset in the file and length of each chunk of the array, in C order; -1 for a chunk of zeros.
 

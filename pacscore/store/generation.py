@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pacscore.errors import InputError, NotFoundError
+from pacscore.parallel import lazy_property
 from pacscore.settings import Settings
 from pacscore.store.formats import ObjectPieces, StoredWords, format_named
 from pacscore.store.generation_file import GenerationFile
@@ -91,7 +91,7 @@ class Generation:
         """How many objects the series has here."""
         return self.manifest.object_count
 
-    @cached_property
+    @lazy_property
     def bytes_stored(self) -> int:
         """Bytes of the series' members."""
         return sum(member.length for member in self.members.values())

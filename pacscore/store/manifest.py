@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import DamagedError
+from pacscore.parallel import lazy_property
 from pacscore.store.plan import SeriesPlan, StackPlan, Treatment
 from pacscore.store.sections import SectionReader, Value, write_sections
 from pacscore.store.strategy import Strategy
@@ -221,7 +221,7 @@ class Manifest:
             found = self._columns[name] = self.sections.column(name)
         return found
 
-    @cached_property
+    @lazy_property
     def series(self) -> dict[str, Any]:
         """Key, UIDs, parent, stacks and name lists."""
         found: dict[str, Any] = self.sections.text("series")
@@ -248,18 +248,18 @@ class Manifest:
         found: str | None = self.series["parent"]
         return found
 
-    @cached_property
+    @lazy_property
     def strategy(self) -> Strategy:
         """How it was laid out."""
         return Strategy.from_dict(self.series["strategy"])
 
-    @cached_property
+    @lazy_property
     def document(self) -> dict[str, Any]:
         """As the archive gave it."""
         found: dict[str, Any] = self.sections.text("document")
         return found
 
-    @cached_property
+    @lazy_property
     def catalog(self) -> dict[str, Any]:
         """As the archive gave it."""
         found: dict[str, Any] = self.sections.text("catalog")
@@ -270,14 +270,14 @@ class Manifest:
         """How many objects."""
         return len(self.column("length"))
 
-    @cached_property
+    @lazy_property
     def sop_instance_uids(self) -> tuple[str, ...]:
         """Of each object."""
         text = self.column("uids").tobytes().decode()
         ends = self.column("uid_end").tolist()
         return tuple(text[start:end] for start, end in zip([0, *ends], ends, strict=False))
 
-    @cached_property
+    @lazy_property
     def sources(self) -> tuple[str, ...]:
         """Where each object came from, or empty texts."""
         if "sources" not in self.sections:
@@ -326,7 +326,7 @@ class Manifest:
         first, end = np.searchsorted(stacks, [stack, stack + 1]).tolist()
         return counts[first:end]
 
-    @cached_property
+    @lazy_property
     def _altered_in_order(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
         """Stack and altered words of each frame in an array, by stack and position."""
         stacks = self.column("array_stack")

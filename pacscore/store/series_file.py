@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import google_crc32c
 
 from pacscore.errors import DamagedError, LimitError, NotFoundError
+from pacscore.parallel import lazy_property
 from pacscore.settings import Settings
 from pacscore.store.array import ArrayLocator
 from pacscore.store.compression import decompress
@@ -58,7 +58,7 @@ class SeriesFile:
             raise NotFoundError("The generation file holds no such series.", prefix=prefix)
         self.manifest = Manifest(self.member_bytes("manifest.bin"))
 
-    @cached_property
+    @lazy_property
     def stacks(self) -> tuple[StackInfo, ...]:
         """What the series' arrays are."""
         return tuple(

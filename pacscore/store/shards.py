@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pacscore.errors import BugError, DamagedError, ProofError, StorageError
 from pacscore.kernels.chunks import CHUNK_OVERHEAD_BYTES, OK, READ_FAILED, WORDS_DIFFER
 from pacscore.kernels.shards import encode_slabs_into, prove_slabs, read_chunks_into
-from pacscore.parallel import run_tiles
+from pacscore.parallel import is_worker, run_tiles
 from pacscore.store.layout import ArrayLayout
 from pacscore.store.strategy import Codec
 
@@ -227,7 +227,8 @@ def read_box(
 
     # What is decoded counts, not what is kept of it: a sagittal plane keeps one word of each row it decodes.
     decoded = tasks * layout.chunk_bytes * min(1.0, (box[1] - box[0]) / chunk[0])
-    if decoded < PARALLEL_BYTES_MIN or threads == 1:
+    # One call where nobody helps: between two the interpreter lock would have to be waited for.
+    if decoded < PARALLEL_BYTES_MIN or threads == 1 or is_worker():
         read(0, tasks)
     else:
         run_tiles(read, tasks, tile=-(-tasks // (threads * TILES_PER_THREAD)), threads=threads)

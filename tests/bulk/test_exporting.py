@@ -59,6 +59,7 @@ def test_every_stack_is_a_file_with_its_origin_and_what_cannot_be_said_is_an_ent
     assert seen[-1] == ("exporting", 6, 6)
     (failed,) = report.failed
     assert "irregular" in failed.reason
+    assert report.left_out == ()
     entries = {entry.file: entry for entry in read_manifest(tmp_path / "out") if entry.status != "failed"}
     assert _files(tmp_path / "out") == {*entries, MANIFEST, TABLE}
     for file, entry in entries.items():
@@ -260,3 +261,77 @@ def test_the_command_exports_both_ways(archive: pacscore.Archive, tmp_path: Path
     assert json.loads(named.output)["written"] == 51
     wrong = run(tmp_path / "f", "Modality=PT", "--compress")
     assert isinstance(wrong.exception, InputError)
+
+
+def test_objects_without_images_are_left_out_and_that_is_no_failure(data: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from pacscore.cli.app import app
+
+    with pacscore.create(tmp_path / "archive") as opened:
+        opened.ingest(data / "series" / "sts003-ct-rtstruct", data / "series" / "mr-t1-rle-4")
+        report = export(opened.select(), tmp_path / "out", archive=opened)
+        assert (report.written, report.failed) == (1, ())
+        (left,) = report.left_out
+        assert (left.status, left.modality, left.file) == ("left out", "RTSTRUCT", "")
+        assert left.series_instance_uid == opened.series(left.series_instance_uid).series_instance_uid
+        again = export(opened.select(), tmp_path / "out", archive=opened)
+        assert (again.kept, len(again.left_out), again.failed) == (1, 1, ())
+        assert sorted(entry.status for entry in read_manifest(tmp_path / "out")) == ["kept", "left out"]
+        originals = export(opened.select(), tmp_path / "dicom", archive=opened, format="dicom")
+        assert (originals.written, originals.left_out) == (5, ())
+    words = ["export", str(tmp_path / "archive"), str(tmp_path / "out"), "--to", "nifti"]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0
+    assert "1 series left out, which hold no images: 1 RTSTRUCT." in told.output
+    summary = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    assert [each["modality"] for each in summary["left_out"]] == ["RTSTRUCT"]
+    assert summary["failed"] == []
+
+
+PRIVATE = ("Patient", "Birth", "Date", "Accession", "Institution", "Serial", "Station", "UID", "Physician", "StartTime")
+
+
+def test_bids_like_exports_state_the_acquisition_and_nothing_of_the_patient(data: Path, tmp_path: Path) -> None:
+    names = ("sts003-pet", "mr-t1-rle-4", "mr-fmri-ge-multiphase", "mr-enhanced-fmri-siemens-xa10", "ct-liver-23x38x3")
+    with pacscore.create(tmp_path / "archive") as opened:
+        opened.ingest(*(data / "series" / name for name in names))
+        report = export(opened.select(), tmp_path / "out", archive=opened, layout="bids-like", compress=True)
+        found = []
+        for entry in report.entries:
+            if not entry.file:
+                continue
+            stated = json.loads((tmp_path / "out" / entry.file.replace(".nii.gz", ".json")).read_text())
+            header = opened.instance(entry.sop_instance_uids[0]).dataset()
+            found.append(stated)
+            assert not [key for key in stated if any(word in key for word in PRIVATE)], stated
+            if header.PatientID != "dicom2nifti":  # Which these donors write for every text, the sequence's name too.
+                assert str(header.PatientID) not in json.dumps(stated)
+            if "EchoTime" in stated and "EchoTime" in header:
+                assert stated["EchoTime"] == pytest.approx(float(header.EchoTime) / 1000)
+                assert stated["RepetitionTimeExcitation"] == pytest.approx(float(header.RepetitionTime) / 1000)
+        # A sidecar that went is written again, the image beside it kept.
+        gone = next((tmp_path / "out").rglob("*.json"))
+        before = gone.read_bytes()
+        gone.unlink()
+        again = export(opened.select(), tmp_path / "out", archive=opened, layout="bids-like", compress=True)
+        assert (again.written, gone.read_bytes()) == (0, before)
+    pet = next(each for each in found if each["Modality"] == "PT")
+    assert (pet["Units"], pet["TracerRadionuclide"], pet["InjectedRadioactivityUnits"]) == ("g/mL", "18F", "Bq")
+    assert pet["InjectedRadioactivity"] == 359884960.0
+    # Two state it for the whole image; the enhanced one in the functional groups of each frame, which are not searched.
+    assert sum("EchoTime" in each for each in found) == 2
+    assert any("MagneticFieldStrength" in each and "FlipAngle" in each for each in found)
+
+
+def test_what_differs_between_echoes_is_stated_for_each_stack_or_not_at_all(data: Path, tmp_path: Path) -> None:
+    with pacscore.create(tmp_path / "archive") as opened:
+        opened.ingest(data / "series" / "mr-multiecho-mosaic-siemens")
+        report = export(opened.select(), tmp_path / "out", archive=opened, layout="bids-like")
+        assert report.entries
+        for entry in report.entries:
+            echoes = {float(opened.instance(uid).dataset().EchoTime) / 1000 for uid in entry.sop_instance_uids}
+            stated = json.loads((tmp_path / "out" / entry.file.replace(".nii", ".json")).read_text())
+            assert ("EchoTime" in stated) == (len(echoes) == 1)
+            if len(echoes) == 1:
+                assert stated["EchoTime"] == pytest.approx(echoes.pop())

@@ -130,3 +130,54 @@ def test_sampling_keeps_the_order_and_never_takes_more_than_there_is(of_items: C
     assert selection.sample(99, seed=4).items == selection.items
     with pytest.raises(InputError):
         selection.sample(-1, seed=4)
+
+
+def test_whole_studies_and_patients_are_met_and_stay_together(data: Path, tmp_path: Path) -> None:
+    names = ("sts003-ct", "sts003-pet", "sts003-mr-t1", "mr-t1-rle-4", "ct-increment-ge-4")
+    with pacscore.create(tmp_path / "archive") as archive:
+        archive.ingest(*(data / "series" / name for name in names))
+        (pet,) = archive.select(Modality="PT")
+        rows = list(archive.find("series"))
+        studies = archive.select("study", Modality="PT")
+        assert {item.series_instance_uid for item in studies} == {
+            row["SeriesInstanceUID"] for row in rows if row["StudyInstanceUID"] == pet.study_instance_uid
+        }
+        assert len(studies) > 1
+        patients = archive.select("patient", Modality="PT")
+        assert {item.series_instance_uid for item in patients} == {
+            row["SeriesInstanceUID"] for row in rows if row.get("PatientID") == pet.patient_id
+        }
+        assert list(patients.groups()) == [pet.patient_id]
+        assert list(studies.groups()) == [pet.study_instance_uid]
+        whole = archive.select("study")
+        assert sorted(whole.items, key=str) == sorted(archive.select(), key=str)
+        assert all({item.study_instance_uid for item in group} == {name} for name, group in whole.groups().items())
+        assert [item for group in whole.groups().values() for item in group] == list(whole)
+        (kept,) = whole.sample(1, seed=3).groups()
+        assert list(whole.sample(1, seed=3)) == list(whole.groups()[kept])
+        assert whole.sample(99, seed=3) == whole
+        whole.save(tmp_path / "whole.json")
+        assert Selection.load(tmp_path / "whole.json") == whole
+        assert "whole studies" in repr(whole)
+        assert bulk.table(studies).num_rows == len(studies)
+        report = bulk.map(studies, str, take="item").report()
+        assert (report.done, report.failed) == (len(studies), 0)
+        with pytest.raises(InputError, match="cannot be selected"):
+            archive.select("instance")
+
+
+def test_patients_without_an_id_are_not_taken_for_one(data: Path, tmp_path: Path) -> None:
+    import pydicom
+
+    with pacscore.create(tmp_path / "archive") as archive:
+        for name in ("mr-t1-rle-4", "ct-increment-ge-4"):
+            for path in (data / "series" / name).iterdir():
+                header = pydicom.dcmread(path)
+                header.PatientID = ""
+                header.save_as(tmp_path / path.name)
+                archive.ingest(tmp_path / path.name)
+        found = archive.select("patient", Modality="MR")
+        assert {item.study_instance_uid for item in found} == {
+            row["StudyInstanceUID"] for row in archive.find("series", Modality="MR")
+        }
+        assert len(archive.select("patient").groups()) == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -18,6 +19,7 @@ from pacscore.bulk.storage_benchmark.advice import advise
 from pacscore.bulk.storage_benchmark.compare import compare_results
 from pacscore.bulk.storage_benchmark.measure import BenchmarkRequest, run_benchmark
 from pacscore.bulk.storage_benchmark.page import page_of
+from pacscore.bulk.storage_benchmark.page_cache import CAN_DROP
 from pacscore.bulk.storage_benchmark.plots import heat_map, size_against_speed
 from pacscore.bulk.storage_benchmark.results import Results, load_results
 from pacscore.bulk.storage_benchmark.workloads import WORKLOADS
@@ -217,3 +219,65 @@ def test_the_commands_write_a_page_and_compare(data: Path, tmp_path: Path) -> No
     assert isinstance(nothing.exception, InputError)
     wrong = runner.invoke(app, [*words[:3], "--workloads", "juggling", "--out", str(tmp_path / "other")])
     assert isinstance(wrong.exception, InputError)
+
+
+def test_a_run_keeps_to_its_time_and_names_what_was_too_slow_for_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pacscore.bulk.storage_benchmark import array_files, measure
+
+    npy = next(way for way in array_files.ARRAY_WAYS if way.name == "npy")
+
+    def slowly(folder: Path):
+        time.sleep(0.5)
+        return npy.open(folder)
+
+    monkeypatch.setattr(measure, "outside_ways", lambda: [npy, replace(npy, name="slow", open=slowly)])
+    told: list[tuple[str, int, int]] = []
+    request = replace(QUICK, ways=None, rounds=50, workloads=("axial", "volume", "frame"), seconds=4.0)
+    began = time.perf_counter()
+    found = run_benchmark(
+        data / "series" / "ct-increment-ge-4", tmp_path, request, report=lambda *each: told.append(each)
+    )
+    assert time.perf_counter() - began < 20  # Loading and storing are not cut short.
+    slow = [row for row in found.rows if row.way == "slow"]
+    assert {(row.workload, row.state, len(row.seconds)) for row in slow} == {
+        (name, "warm", 1) for name in request.workloads
+    }
+    assert all(row.median >= 0.5 for row in slow)
+    quick = {(row.workload, row.state) for row in found.rows if row.way == "npy" and len(row.seconds) >= 2}
+    states = ("warm", "cold") if CAN_DROP else ("warm",)
+    assert quick == {(name, state) for name in request.workloads for state in states}
+    reasons = [reason for cell, reason in found.left_out.items() if cell.startswith("slow: ")]
+    assert len(reasons) == 3 * CAN_DROP
+    assert all("--full" in reason for reason in reasons)
+    measuring = [(done, total) for phase, done, total in told if phase == "measuring, s"]
+    assert measuring == sorted(measuring)
+    assert measuring[-1] == (4, 4)
+    again = run_benchmark(data / "series" / "ct-increment-ge-4", tmp_path, replace(request, rounds=2, seconds=None))
+    assert {len(row.seconds) for row in again.rows if row.way == "slow"} == {2}
+
+
+def test_ctrl_c_keeps_what_was_measured(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, calls = data / "series" / "ct-increment-ge-4", [0]
+    planes = WORKLOADS["axial"]
+
+    def interrupt(stored, rig):
+        calls[0] += stored.is_on_disk
+        if calls[0] == 3:
+            raise KeyboardInterrupt
+        return planes.run(stored, rig)
+
+    monkeypatch.setitem(WORKLOADS, "frame", replace(WORKLOADS["frame"], run=interrupt))
+    words = ["bench", "storage", str(source), "--strategies", "balanced", "--ways", "none"]
+    made = CliRunner().invoke(app, [*words, "--workloads", "axial,frame,volume", "--out", str(tmp_path / "a")])
+    assert made.exit_code == 130
+    found = load_results(tmp_path / "a" / "results.json")
+    assert {row.workload for row in found.rows} == {"axial"}
+    assert found.left_out["volume, warm"] == "interrupted before it was measured"
+    assert not (tmp_path / "a" / "scratch").exists()
+    assert (tmp_path / "a" / "results.html").exists()
+    calls[0] = 0
+    early = CliRunner().invoke(app, [*words, "--workloads", "frame", "--out", str(tmp_path / "b")])
+    assert early.exit_code != 0
+    assert not (tmp_path / "b" / "results.json").exists()

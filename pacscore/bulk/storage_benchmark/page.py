@@ -11,11 +11,13 @@ from pacscore.bulk.storage_benchmark.plots import heat_map, size_against_speed
 from pacscore.bulk.storage_benchmark.results import Results
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; color: #222; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 table { border-collapse: collapse; font-size: 13px } th, td { padding: .25rem .6rem; text-align: left; }
 tr { border-bottom: 1px solid #e4e4e4 } th { white-space: nowrap; color: #555 } td.number { text-align: right }
-.wide { overflow-x: auto } p.note { color: #555 }
+.wide { overflow-x: auto } .wide svg { max-width: 100%; height: auto; min-width: 34rem } .map svg { min-width: 68rem }
+td:first-child, td:nth-child(2) { white-space: nowrap } p.note { color: #555 }
+@media (max-width: 40rem) { td:first-child, td:nth-child(2) { white-space: normal } }
 """
 
 
@@ -28,9 +30,9 @@ def page_of(results: Results) -> str:
         f"<h2>Recommendations</h2>{advice}",
         "<h2>Size against speed</h2><p class=note>Up and left is better. Blue: pacscore. Green: originals are kept. "
         f"Grey: headers are lost.</p><div class=wide>{size_against_speed(results)}</div>",
-        f"<h2>Every workload</h2><div class=wide>{heat_map(results)}</div>",
+        f"<h2>Every workload</h2><div class='wide map'>{heat_map(results)}</div>",
         f"<h2>Sizes</h2>{_sizes(results)}",
-        f"<h2>All numbers</h2><div class=wide>{_numbers(results)}</div>",
+        f"<h2>All numbers</h2>{_numbers(results)}",
         f"<h2>What was measured, where and how</h2>{_facts(results)}",
     ]
     if results.left_out:
@@ -83,8 +85,8 @@ def _facts(results: Results) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "all"
-    return "all" if value is None else str(value)
+        return ", ".join(map(str, value)) or "none"
+    return "no limit" if value is None else str(value)
 
 
 def _listed(versions: Mapping[str, str]) -> str:
@@ -94,4 +96,4 @@ def _listed(versions: Mapping[str, str]) -> str:
 def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in heads)
     body = "".join(f"<tr>{''.join(f'<td>{escape(str(value))}</td>' for value in row)}</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

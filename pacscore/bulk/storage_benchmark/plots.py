@@ -70,7 +70,12 @@ def heat_map(results: Results, columns: Sequence[str] | None = None) -> str:
             parts.append(_cell(results.cell(way, column), best[column], _NAMES + _CELL_WIDTH * number, y))
     bottom = _HEAD + _CELL_HEIGHT * len(ways) + 24
     parts.append(
-        _text(_NAMES, bottom, "green: the best of its column; yellow: 5 times as long; red: 30 times or more", size=12)
+        _text(
+            _NAMES,
+            bottom,
+            "green: the best of its column; yellow: 5 times as long; red: 30 times or more; grey: not measured",
+            size=12,
+        )
     )
     return "\n".join([*parts, "</svg>"])
 

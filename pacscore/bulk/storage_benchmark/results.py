@@ -13,6 +13,7 @@ from pacscore.errors import FormatVersionError, InputError
 
 SCHEMA = "pacscore.storage-benchmark"
 VERSION = 1
+INTERRUPTED = "interrupted before it was measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,11 @@ class Results:
     def bytes_words(self) -> int:
         """Of all series, uncompressed."""
         return sum(each.bytes_words for each in self.data)
+
+    @property
+    def interrupted(self) -> bool:
+        """Ctrl-C came before all was measured."""
+        return INTERRUPTED in self.left_out.values()
 
     @property
     def columns(self) -> list[str]:

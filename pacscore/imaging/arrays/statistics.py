@@ -130,21 +130,23 @@ def histogram_16(
     ready = read_only(ready.astype(np.uint16, copy=False))
     held = None if mask is None else mask_bytes(mask, words.shape)
 
-    def count(start: int) -> NDArray[np.int64]:
+    def count(start: int) -> NDArray[np.uint32]:
         found = np.zeros((4, 65536), np.uint32)
         part = slice(start, start + _HISTOGRAM_TILE)
         if held is None:
             kernels.histogram_into(ready[part], found)
         else:
             kernels.masked_histogram_into(ready[part], held[part], found)
-        return np.asarray(found.sum(0, dtype=np.int64))
+        for row in found[1:]:  # A tile has fewer words than 32 bits count, and this takes a tenth of `sum(0, int64)`.
+            found[0] += row
+        return found[0, : 1 << bits]
 
-    tile = range(0, ready.size, _HISTOGRAM_TILE)
-    total = np.zeros(65536, np.int64)
-    for part in map_ordered(count, tile, threads=threads):
-        total += part
-    total = total[: 1 << bits]
-    return np.roll(total, 1 << (bits - 1)) if words.dtype.kind == "i" else total
+    total = np.zeros(1 << bits, np.int64)
+    half = (1 << bits) >> 1 if words.dtype.kind == "i" else 0  # Of signed words the negative ones come first.
+    for part in map_ordered(count, range(0, ready.size, _HISTOGRAM_TILE), threads=threads):
+        total[half:] += part[: len(part) - half]
+        total[:half] += part[len(part) - half :]
+    return total
 
 
 def histogram(
