@@ -156,16 +156,20 @@ def exchange_rows_into(
     line : (length,) float32, scratch
     moved : (first * last,) bool, False
     """
+    length = line.size
     for start in range(first * last):
         if moved[start]:
             continue
-        line[:] = values[start]
-        place = start
+        row = values[start]
+        for place in range(length):
+            line[place] = row[place]
+        to = start
         while True:
-            moved[place] = True
-            source = place % first * last + place // first
+            moved[to] = True
+            source = to % first * last + to // first
+            row, other = values[to], line if source == start else values[source]
+            for place in range(length):
+                row[place] = other[place]
             if source == start:
-                values[place, :] = line
                 break
-            values[place, :] = values[source]
-            place = source
+            to = source
