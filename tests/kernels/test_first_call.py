@@ -21,5 +21,5 @@ assert (product == 3.0).all() and "scipy.linalg" in sys.modules
 
 def test_kernels_do_without_scipy_and_a_users_products_of_matrices_still_compile() -> None:
     pytest.importorskip("scipy")
-    done = subprocess.run([sys.executable, "-c", _CODE], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", _CODE], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
