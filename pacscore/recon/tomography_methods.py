@@ -234,8 +234,7 @@ def _run(
 ) -> tuple[NDArray[np.float32], str]:
     if request.method in _ITERATIVE:
         given = table(request.configuration, "method", _ITERATIVE_KEYS)
-        shape = geometry.cone() if isinstance(geometry, HelicalGeometry) else geometry
-        projector = Projector(shape, grid, watch=replace(request.watch, progress=None))
+        projector = Projector(geometry, grid, watch=replace(request.watch, progress=None))
         if request.method.endswith("-tv") and "weight" not in given:
             raise InputError(f"{request.method} needs a weight in [method].")
         accepted = _accepted(request.method, given)
