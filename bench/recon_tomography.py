@@ -17,7 +17,6 @@ from rows import Context, Measured, row
 from timing import alternate, spread
 
 from pacscore.imaging.arrays import Watch
-from pacscore.kernels.ramp import interleave_views_into
 from pacscore.recon import (
     ConeGeometry,
     FanGeometry,
@@ -30,18 +29,20 @@ from pacscore.recon import (
     simulate,
     wfbp,
 )
-from pacscore.recon.feldkamp import Scan, backproject_sets, backproject_views, padded_rows
+from pacscore.recon.cone_backprojection import Backprojection
+from pacscore.recon.cone_scans import Scan
 
 RADIUS = 120.0
 TURN = 2 * np.pi
 
 
-def cone_scan(size: int, views: int) -> tuple[ConeGeometry, Grid]:
-    """A full circle about a cube of ``size``, the detector half as wide again."""
+def cone_scan(size: int, views: int, *, even: bool = True) -> tuple[ConeGeometry, Grid]:
+    """A full circle about a cube of ``size``, the detector half as wide again; angles without symmetry if not even."""
     columns = size * 3 // 2
     pitch = 2 * RADIUS * 1.13 * 1.5 / columns * 1.03
+    numbers = np.arange(views) if even else np.arange(views) + 0.2 * np.sin(np.arange(views))
     geometry = ConeGeometry.circular(
-        np.arange(views) * TURN / views, row_count=columns, column_count=columns, row_spacing_mm=pitch,
+        numbers * TURN / views, row_count=columns, column_count=columns, row_spacing_mm=pitch,
         column_spacing_mm=pitch, source_to_axis_mm=1000.0, source_to_detector_mm=1500.0,
     )  # fmt: skip
     return geometry, Grid((size, size, size), 2 * RADIUS * 1.02 / size)
@@ -58,51 +59,54 @@ def cpu_seconds(function: Callable[[], object], rounds: int) -> list[float]:
     return found
 
 
-def _rate(context: Context, updates: float, function: Callable[[], object]) -> Measured:
-    rates = [updates / 1e9 / each for each in cpu_seconds(function, 2 if context.quick else 5)]
-    return Measured(*spread(rates), f"{updates / 1e9:.2f}e9 updates", len(rates))
+Prepared = tuple[Backprojection, NDArray[np.float32], NDArray[np.float32]]
 
 
-def _filtered(context: Context, size: int, views: int) -> tuple[Scan, NDArray[np.float32], NDArray[np.float32]]:
-    key = f"filtered-{size}-{views}"
+def _prepared(context: Context, size: int, views: int, *, even: bool, symmetric: bool = True) -> Prepared:
+    """How a scan is backprojected, its filtered views, and its projections."""
+    key = f"prepared-{size}-{views}-{even}-{symmetric}"
     if key not in context.shared:
-        geometry, grid = cone_scan(size, views)
+        geometry, grid = cone_scan(size, views, even=even)
         projections = simulate.shepp_logan(RADIUS).project(geometry)
-        scan = Scan.of(geometry, grid, Filter(), limited_angle=True)
-        out = np.zeros((views, geometry.column_count + 2, padded_rows(geometry.row_count)), np.float32)
-        scan.filtered(projections, np.arange(views), out, Watch())
-        context.shared[key] = scan, out, projections
+        way = Backprojection.of(Scan.of(geometry, grid, Filter(), limited_angle=True), symmetric=symmetric)
+        out = np.zeros((way.sets.shape[1], *way.view_shape), np.float32)
+        way.filter_sets(projections, slice(0, way.sets.shape[1]), out, Watch())
+        context.shared[key] = way, out, projections
     return context.shared[key]
 
 
-def _general(context: Context, size: int, views: int) -> Measured:
-    scan, filtered, _ = _filtered(context, size, views)
-    result = np.zeros(scan.grid.shape, np.float32)
-    which = np.arange(views)
-    return _rate(context, result.size * views, lambda: backproject_views(filtered, scan, which, result))
+def _backproject(way: Backprojection, filtered: NDArray[np.float32], lines: NDArray[np.float32]) -> None:
+    way.add(filtered, slice(0, len(filtered)), lines, Watch())
+    way.settle(lines, Watch())
+
+
+def _rate(context: Context, size: int, views: int, *, even: bool) -> Measured:
+    """The way that this scan takes; beside it, of uneven angles, that of voxels each for itself."""
+    rates: dict[int, list[float]] = {}
+    updates = size**3 * views / 1e9
+    for symmetric in (True,) if even else (True, False):
+        way, filtered, _ = _prepared(context, size, views, even=even, symmetric=symmetric)
+        lines = np.zeros(way.lines_shape, np.float32)
+        seconds = cpu_seconds(lambda: _backproject(way, filtered, lines), 2 if context.quick else 5)  # noqa: B023
+        rates[way.lanes] = [updates / each for each in seconds]
+        context.shared.pop(f"prepared-{size}-{views}-{even}-{symmetric}")
+    best = max(rates)
+    alone = f", {np.median(rates[1]):.3g} where none share" if 1 in rates else ""
+    return Measured(*spread(rates[best]), f"{updates:.2f}e9 updates, {best} voxels share{alone}", len(rates[best]))
 
 
 row("recon.fdk-general", must=1.4, aim=2.0, unit=" GUPS/core",
     what="FDK backprojection, 256³ from 360 × 384², general angles")(
-    lambda context: _general(context, 256, 96 if context.quick else 360)
+    lambda context: _rate(context, 256, 96 if context.quick else 360, even=False)
 )  # fmt: skip
-row("recon.fdk-512", must=1.2, aim=1.7, unit=" GUPS/core", what="FDK backprojection, 512³ from 48 × 768²")(
-    lambda context: _general(context, 512, 16 if context.quick else 48)
-)
-
-
-@row("recon.fdk-symmetric", must=2.1, aim=3.5, unit=" GUPS/core")
-def symmetric(context: Context) -> Measured:
-    """FDK backprojection, 256³ from 360 × 384², the way of equiangular full circles."""
-    views = 96 if context.quick else 360
-    scan, filtered, _ = _filtered(context, 256, views)
-    chosen = scan.quarters()
-    assert chosen is not None
-    together = np.empty((views // 4, filtered.shape[1], 4 * filtered.shape[2]), np.float32)
-    for number in range(views // 4):
-        interleave_views_into(np.ascontiguousarray(filtered[chosen[:, number]]), together[number])
-    result = np.zeros(scan.grid.shape, np.float32)
-    return _rate(context, result.size * views, lambda: backproject_sets(together, scan, chosen, result))
+row("recon.fdk-512", must=1.2, aim=1.7, unit=" GUPS/core",
+    what="FDK backprojection, 512³ from 48 × 768², general angles")(
+    lambda context: _rate(context, 512, 16 if context.quick else 48, even=False)
+)  # fmt: skip
+row("recon.fdk-symmetric", must=2.1, aim=3.5, unit=" GUPS/core",
+    what="FDK backprojection, 256³ from 360 × 384², the way of equiangular full circles")(
+    lambda context: _rate(context, 256, 96 if context.quick else 360, even=True)
+)  # fmt: skip
 
 
 class Rtk:
@@ -202,12 +206,11 @@ def _rounds(context: Context) -> dict[str, int]:
 @row("recon.fdk-rtk", must=10, aim=16, peers=("itk-rtk",))
 def against_rtk(context: Context) -> Measured:
     """FDK backprojection, 256³ from 360 × 384² (quick: 96), general angles, against RTK's."""
-    views = 96 if context.quick else 360
-    scan, filtered, projections = _filtered(context, 256, views)
-    rtk = Rtk(scan.geometry, scan.grid, projections)
-    result, which = np.zeros(scan.grid.shape, np.float32), np.arange(views)
+    way, filtered, projections = _prepared(context, 256, 96 if context.quick else 360, even=False)
+    rtk = Rtk(way.scan.geometry, way.scan.grid, projections)
+    lines = np.zeros(way.lines_shape, np.float32)
     run: dict[str, Callable[[], object]] = {
-        "ours": lambda: backproject_views(filtered, scan, which, result),
+        "ours": lambda: _backproject(way, filtered, lines),
         "RTK": lambda: rtk.run("FDKBackProjectionImageFilter", rtk.empty(), rtk.projections),
     }
     timed = alternate(run, **_rounds(context))
@@ -222,14 +225,16 @@ def _seconds(timed: Any, run: dict[str, Callable[[], object]]) -> str:
 
 @row("recon.fdk-whole", must=18, aim=30, peers=("itk-rtk",))
 def whole_against_rtk(context: Context) -> Measured:
-    """FDK with its filter, 256³ from 360 × 384² (quick: 96), without the use of symmetry, against RTK's."""
-    views = 96 if context.quick else 360
-    scan, _, projections = _filtered(context, 256, views)
-    rtk = Rtk(scan.geometry, scan.grid, projections)
+    """FDK with its filter, 256³ from 360 × 384² (quick: 96), general angles, against RTK's."""
+    geometry, grid = cone_scan(256, 96 if context.quick else 360, even=False)
+    turned, _ = cone_scan(256, 96 if context.quick else 360)
+    projections = simulate.shepp_logan(RADIUS).project(geometry)
+    rtk = Rtk(geometry, grid, projections)
     run: dict[str, Callable[[], object]] = {
-        "ours": lambda: fdk(projections, scan.geometry, scan.grid, symmetric=False),
+        "ours": lambda: fdk(projections, geometry, grid),
         "RTK": rtk.fdk,
-        "ours, symmetric": lambda: fdk(projections, scan.geometry, scan.grid),
+        "ours, no voxels sharing": lambda: fdk(projections, geometry, grid, symmetric=False),
+        "ours, even angles": lambda: fdk(projections, turned, grid),
     }
     timed = alternate(run, **_rounds(context))
     return Measured(*timed.ratio("RTK", "ours"), _seconds(timed, run), timed.rounds)

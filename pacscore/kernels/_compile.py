@@ -21,6 +21,7 @@ import threading
 import types
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
@@ -154,9 +155,30 @@ def _compile(function: Callable[P, R], options: dict[str, Any]) -> Callable[P, R
     resolved = _with_compiled_globals(function)
     if numba.config.DISABLE_JIT:
         return resolved
+    _import_array_functions()
     dispatcher = numba.njit(**options)(resolved)
     dispatcher._cache = _cache_for(resolved)
     return dispatcher  # type: ignore[no-any-return]  # Numba is untyped.
+
+
+def _import_array_functions() -> None:
+    """Import what Numba does at its first compilation, without SciPy's linear algebra: half the time that takes.
+
+    Numba asks there whether SciPy's BLAS can be imported, and again wherever a matrix product is compiled. The first
+    time it is enough that SciPy is installed, so products of the user's own still compile.
+    """
+    from numba.np import linalg
+
+    asked = getattr(linalg, "ensure_blas", None)
+    if asked is None or "numba.np.arraymath" in sys.modules or find_spec("scipy") is None:
+        return
+    linalg.ensure_blas = lambda: None
+    try:
+        from numba.np import arraymath
+
+        arraymath.ensure_blas = asked
+    finally:
+        linalg.ensure_blas = asked
 
 
 def _with_compiled_globals(function: Callable[P, R]) -> Callable[P, R]:

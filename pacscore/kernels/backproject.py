@@ -8,7 +8,7 @@ B2  So along the slices of one voxel column weight and detector column are const
     columns are blended once, and the rest is linear interpolation along a line (``pairs_along``).
 B3  Positions along it are fixed-point, 32 bits after the point. The zeros around a filtered view (``kernels/ramp.py``)
     take what reaches over its border by less than a pixel; voxels that project farther out get nothing.
-B4  A tile belongs to one call, and views are added in their order, so results do not depend on threads.
+B4  A voxel belongs to one call, and views are added in their order, so results do not depend on threads.
 
 Unchecked: checked entries are in ``pacscore.recon``. Twins: ``tests/reference/tomography.py``.
 """
@@ -44,7 +44,6 @@ to_float32, to_int32, as_int32 = convert_to("float32"), convert_to("int32"), rei
 
 CONTRACT = frozenset({"contract"})
 FIXED = 4294967296.0
-VIEWS_AT_ONCE = 16
 
 
 @kernel(inline=True)
@@ -94,7 +93,7 @@ def place_columns(
     """What eight voxel columns at a time need of one view.
 
     places : (3, count rounded up) int32: detector column, first slice, slice after the last
-    numbers : (4, same) float32: weights of that column and of the next; row at slice 0 of the tile, rows per slice
+    numbers : (4, same) float32: weights of that column and of the next; row at slice ``z0``, rows per slice
     """
     fy, fz = np.float32(y), np.float32(z0)
     n0 = m[0, 1] * fy + m[0, 3]
@@ -128,75 +127,75 @@ def place_columns(
         store(numbers, 3 * width + start, step)
 
 
+@kernel(inline=True)
+def blend_columns(
+    views: NDArray[np.float32], source: int, stride: int, w0: Any, w1: Any, place: int, end: int, line: Any
+) -> None:
+    """Two detector columns weighted into ``line``, from ``place`` to ``end`` and up to 15 beyond."""
+    while place < end:
+        a, b = load8(views, source + place), load8(views, source + stride + place)
+        c, d = load8(views, source + place + 8), load8(views, source + stride + place + 8)
+        store(line, place, a * w0 + b * w1)
+        store(line, place + 8, c * w0 + d * w1)
+        place += 16
+
+
 @kernel(fastmath=CONTRACT)
-def cone_tile_into(
+def cone_lines_into(
     views: NDArray[np.float32],
     maps: NDArray[np.float32],
     center: Any,
     curve: float,
-    tile: Any,
-    sums: NDArray[np.float32],
+    part: Any,
     line: NDArray[np.float32],
     places: NDArray[np.int32],
     numbers: NDArray[np.float32],
-    volume: NDArray[np.float32],
+    lines: NDArray[np.float32],
 ) -> None:
-    """Add filtered cone-beam views to one tile of a volume.
+    """Add filtered cone-beam views to some voxel columns of a volume.
 
     views : (views, columns + 2, rows + 20) float32, filtered, with the zeros of ``kernels/ramp.py``
     maps : (views, 3, 4) float32 (B1), rows per slice above 0
     center : detector index of the centre, (column, row), with the zeros counted
     curve : columns per radian of a cylindrical detector, else 0
-    tile : first slice, slice after the last, the same of rows and columns
-    sums : (rows, columns, slices) float32 scratch of the tile
+    part : first row, row after the last, the same of columns
     line : (rows + 64,) float32 scratch; places, numbers : scratch of ``place_columns``
-    volume : (slices, rows, columns) float32, added to
+    lines : (rows, columns, slices) float32, added to
+
+    View by view, so that its detector columns are read once while the lines of the part stay in the second cache.
     """
-    z0, z1, y0, y1, x0, x1 = tile
-    slices, count = z1 - z0, x1 - x0
+    y0, y1, x0, x1 = part
+    count, slices = x1 - x0, lines.shape[2]
     columns, stride = views.shape[1], views.shape[2]
     size = (columns - 2, stride - 20)
-    sums[:, :, :] = np.float32(0)
-    for batch in range(0, views.shape[0], VIEWS_AT_ONCE):
+    for view in range(views.shape[0]):
         for y in range(y0, y1):
-            for view in range(batch, min(views.shape[0], batch + VIEWS_AT_ONCE)):
-                place_columns(maps[view], y, x0, z0, count, slices, size, center, curve, places, numbers)
-                for x in range(count):
-                    z, last = np.int64(places[1, x]), np.int64(places[2, x])
-                    if last <= z:
-                        continue
-                    row, step = np.float64(numbers[2, x]), np.float64(numbers[3, x])
-                    w0, w1 = splat8(numbers[0, x]), splat8(numbers[1, x])
-                    place = np.int64(row + step * z)
-                    end = np.int64(row + step * (last - 1)) + np.int64(2)
-                    source = (np.int64(view) * columns + places[0, x]) * stride
-                    while place < end:
-                        a, b = load8(views, source + place), load8(views, source + stride + place)
-                        c, d = load8(views, source + place + 8), load8(views, source + stride + place + 8)
-                        store(line, place, a * w0 + b * w1)
-                        store(line, place + 8, c * w0 + d * w1)
-                        place += 16
-                    ahead = np.int64(step * FIXED)
-                    position = np.int64(row * FIXED) + z * ahead
-                    target = (np.int64(y - y0) * sums.shape[1] + x) * sums.shape[2]
-                    while z + 8 <= last:
-                        left, right = pairs_along(line, position, ahead)
-                        part = left + fractions(position, ahead) * (right - left)
-                        store(sums, target + z, load8(sums, target + z) + part)
-                        z += 8
-                        position += 8 * ahead
-                    while z < last:
-                        whole = np.uint64(position) >> np.uint64(32)
-                        fraction = np.float32((position & 0xFFFFFFFF) * (1.0 / FIXED))
-                        left = line[whole]
-                        sums[y - y0, x, z] += left + fraction * (line[whole + np.uint64(1)] - left)
-                        z += 1
-                        position += ahead
-    for y in range(y1 - y0):
-        for first in range(0, slices, 16):
-            for layer in range(first, min(slices, first + 16)):
-                for x in range(count):
-                    volume[z0 + layer, y0 + y, x0 + x] += sums[y, x, layer]
+            place_columns(maps[view], y, x0, 0, count, slices, size, center, curve, places, numbers)
+            for x in range(count):
+                z, last = np.int64(places[1, x]), np.int64(places[2, x])
+                if last <= z:
+                    continue
+                row, step = np.float64(numbers[2, x]), np.float64(numbers[3, x])
+                place = np.int64(row + step * z)
+                end = np.int64(row + step * (last - 1)) + np.int64(2)
+                source = (np.int64(view) * columns + places[0, x]) * stride
+                blend_columns(views, source, stride, splat8(numbers[0, x]), splat8(numbers[1, x]), place, end, line)
+                ahead = np.int64(step * FIXED)
+                position = np.int64(row * FIXED) + z * ahead
+                target = (np.int64(y) * lines.shape[1] + x0 + x) * slices
+                while z + 8 <= last:
+                    left, right = pairs_along(line, position, ahead)
+                    some = left + fractions(position, ahead) * (right - left)
+                    store(lines, target + z, load8(lines, target + z) + some)
+                    z += 8
+                    position += 8 * ahead
+                while z < last:
+                    whole = np.uint64(position) >> np.uint64(32)
+                    fraction = np.float32((position & 0xFFFFFFFF) * (1.0 / FIXED))
+                    left = line[whole]
+                    lines[y, x0 + x, z] += left + fraction * (line[whole + np.uint64(1)] - left)
+                    z += 1
+                    position += ahead
 
 
 @kernel(inline=True)

@@ -1,7 +1,8 @@
 """Exact line integrals through ellipsoids, and the ellipsoids' values on a grid.
 
 An ellipsoid is a row of 13 float64: its value; its centre (x, y, z) in mm; a 3 × 3 matrix, row by row, that takes what
-is relative to the centre to the unit sphere.
+is relative to the centre to the unit sphere. It may be cut by half spaces, rows of 4 float64: a normal (x, y, z) and a
+distance in mm; kept is what lies less far along the normal from the centre. ``spans`` says which are its own.
 
 Unchecked: the checked entry is ``pacscore.recon.simulate``. Twins: ``tests/reference/tomography.py``.
 """
@@ -21,12 +22,15 @@ def line_integrals_into(
     points: NDArray[np.float64],
     directions: NDArray[np.float64],
     ellipsoids: NDArray[np.float64],
+    clips: NDArray[np.float64],
+    spans: NDArray[np.int64],
     out: NDArray[np.float32],
 ) -> None:
     """The sum over ellipsoids of value times the length of the chord.
 
     points, directions : (rays, 3) float64; directions of unit length
-    ellipsoids : (ellipsoids, 13) float64
+    ellipsoids : (ellipsoids, 13) float64; clips (half spaces, 4) float64
+    spans : (ellipsoids, 2) int64, the first half space of each, and the one after its last
     out : (rays,) float32
     """
     for ray in range(out.size):
@@ -43,8 +47,22 @@ def line_integrals_into(
                 b += p * d
                 c += p * p
             inside = b * b - a * c
-            if inside > 0.0:
-                total += one[0] * 2.0 * np.sqrt(inside) / a
+            if inside <= 0.0:
+                continue
+            enter, leave = (-b - np.sqrt(inside)) / a, (-b + np.sqrt(inside)) / a
+            for clip in range(spans[number, 0], spans[number, 1]):
+                n = clips[clip]
+                away = n[0] * (points[ray, 0] - one[1]) + n[1] * (points[ray, 1] - one[2])
+                away += n[2] * (points[ray, 2] - one[3]) - n[3]
+                along = n[0] * directions[ray, 0] + n[1] * directions[ray, 1] + n[2] * directions[ray, 2]
+                if along > 0.0:
+                    leave = min(leave, -away / along)
+                elif along < 0.0:
+                    enter = max(enter, -away / along)
+                elif away >= 0.0:
+                    leave = enter
+            if leave > enter:
+                total += one[0] * (leave - enter)
         out[ray] = total
 
 
@@ -52,6 +70,8 @@ def line_integrals_into(
 def voxel_values_into(
     affine: NDArray[np.float64],
     ellipsoids: NDArray[np.float64],
+    clips: NDArray[np.float64],
+    spans: NDArray[np.int64],
     samples: int,
     first: int,
     last: int,
@@ -80,6 +100,11 @@ def voxel_values_into(
                             p = one[4 + 3 * axis] * (px - one[1]) + one[5 + 3 * axis] * (py - one[2])
                             p += one[6 + 3 * axis] * (pz - one[3])
                             far += p * p
-                        if far <= 1.0:
+                        kept = far <= 1.0
+                        for clip in range(spans[number, 0], spans[number, 1]):
+                            n = clips[clip]
+                            along = n[0] * (px - one[1]) + n[1] * (py - one[2]) + n[2] * (pz - one[3])
+                            kept = kept and along < n[3]
+                        if kept:
                             total += one[0]
                 out[z, y, x] = total / samples**3

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
-from pacscore.kernels._vector import load_of, shuffle_by, splat_of, store
+from pacscore.kernels._vector import load_of, splat_of, store
 
 load8, splat8 = load_of(8), splat_of(8)
 CONTRACT = frozenset({"contract"})
@@ -123,26 +123,53 @@ def store_three(out: NDArray[np.float32], place: int, three: bool, a: Any, b: An
         store(out, place + 16, c)
 
 
-first_fours = shuffle_by((0, 8, 1, 9, 2, 10, 3, 11))
-last_fours = shuffle_by((4, 12, 5, 13, 6, 14, 7, 15))
-first_pairs = shuffle_by((0, 1, 8, 9, 2, 3, 10, 11))
-last_pairs = shuffle_by((4, 5, 12, 13, 6, 7, 14, 15))
+@kernel
+def mirror_rows_into(views: NDArray[np.float32], first: int, twice: int, out: NDArray[np.float32]) -> None:
+    """Rows from one on beside their mirror images, of one view or of several side by side.
+
+    views : (n, columns, rows) float32
+    first : row that ``out`` begins with
+    twice : the sum of the indices of a row and its mirror image
+    out : (columns, 2 * n * more rows) float32: for each row that of all views, then the mirror images; 0 where a view
+        has none
+    """
+    count, columns, rows = views.shape
+    for column in range(columns):
+        target = out[column]
+        for view in range(np.uint64(count)):
+            values = views[view, column]
+            place = np.uint64(view)
+            for row in range(first, first + target.size // (2 * count)):
+                mirror = twice - row
+                target[place] = values[np.uint64(row)] if row < rows else np.float32(0)
+                target[place + np.uint64(count)] = values[np.uint64(mirror)] if mirror >= 0 else np.float32(0)
+                place += np.uint64(2 * count)
 
 
 @kernel
-def interleave_views_into(views: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Four views side by side: ``out[column, 4 * row + view] = views[view, column, row]``.
+def exchange_rows_into(
+    first: int, last: int, values: NDArray[np.float32], line: NDArray[np.float32], moved: NDArray[np.bool_]
+) -> None:
+    """Rows (first, last) of an array become rows (last, first), in place.
 
-    views : (4, columns, rows) float32; rows a multiple of 8
-    out : (columns, 4 * rows) float32
+    values : (first * last, length) float32
+    line : (length,) float32, scratch
+    moved : (first * last,) bool, False
     """
-    size = views.shape[1] * views.shape[2]
-    for place in range(0, size, 8):
-        a, b = load8(views, place), load8(views, size + place)
-        c, d = load8(views, 2 * size + place), load8(views, 3 * size + place)
-        ab, cd = first_fours(a, b), first_fours(c, d)
-        store(out, 4 * place, first_pairs(ab, cd))
-        store(out, 4 * place + 8, last_pairs(ab, cd))
-        ab, cd = last_fours(a, b), last_fours(c, d)
-        store(out, 4 * place + 16, first_pairs(ab, cd))
-        store(out, 4 * place + 24, last_pairs(ab, cd))
+    length = line.size
+    for start in range(first * last):
+        if moved[start]:
+            continue
+        row = values[start]
+        for place in range(length):
+            line[place] = row[place]
+        to = start
+        while True:
+            moved[to] = True
+            source = to % first * last + to // first
+            row, other = values[to], line if source == start else values[source]
+            for place in range(length):
+                row[place] = other[place]
+            if source == start:
+                break
+            to = source

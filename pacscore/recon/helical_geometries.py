@@ -138,18 +138,33 @@ class HelicalGeometry:
         directions = toward / np.linalg.norm(toward, axis=-1, keepdims=True)
         return np.broadcast_to(spot, directions.shape), directions
 
-    def cone(self) -> ConeGeometry:
-        """The same views as a general cone geometry, for projectors and iterative methods.
+    def columns_seen(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(views, 3) focal spots in LPS, and (views, columns, 3) from each to the central row of the columns."""
+        c, s, none = np.cos(self.angles), np.sin(self.angles), np.zeros(self.angles.size)
+        axes = np.stack([np.stack(each, axis=1) for each in ((c, s, none), (-s, c, none), (none, none, none + 1))], 1)
+        shift = np.einsum("vk,vkj->vj", np.asarray(self.focal_spot_mm), axes)
+        home = axes[:, 0] * self.source_to_axis_mm + axes[:, 2] * self.heights_lps[:, None]
+        turn = (np.arange(self.column_count) - self.center[1]) * self.column_spacing_mm / self.source_to_detector_mm
+        level = np.sin(turn)[:, None] * axes[:, None, 1] - np.cos(turn)[:, None] * axes[:, None, 0]
+        return home + shift, self.source_to_detector_mm * level - shift[:, None]
+
+    def cone(self, *, about_spots: bool = False) -> ConeGeometry:
+        """The same views as a general cone geometry.
+
+        Parameters
+        ----------
+        about_spots : bool
+            Where the focal spot flies, take the detector with it: that is not where rays run, but where they come from.
 
         Raises
         ------
         UnsupportedError
             The focal spot flies, so that the detector is not centred on it.
         """
-        self.refuse_flying("A projector")
+        if not about_spots:
+            self.refuse_flying("A cone geometry")
         c, s, none = np.cos(self.angles), np.sin(self.angles), np.zeros(self.angles.size)
-        source = np.stack([c * self.source_to_axis_mm, s * self.source_to_axis_mm, self.heights_lps], axis=1)
-        out = np.stack([c, s, none], axis=1)
+        source, out = self.columns_seen()[0], np.stack([c, s, none], axis=1)
         return ConeGeometry(
             source, source - out * self.source_to_detector_mm, np.stack([-s, c, none], axis=1), (0.0, 0.0, 1.0),
             self.row_count, self.column_count, self.row_spacing_mm, self.column_spacing_mm, *self.center, curved=True,
@@ -165,8 +180,8 @@ class HelicalGeometry:
         """
         if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9:
             raise UnsupportedError(
-                f"{what} for flying focal spots is not available: the exact rays are known (rays), but the detector is "
-                "not centred on the spot. Choose the views of one spot position."
+                f"{what} for flying focal spots is not available: the detector is not centred on the spot. Use an "
+                "iterative method (Projector takes flying spots), or choose the views of one spot position."
             )
 
     def picture(self, grid: Grid | None = None, *, size: int = 480) -> PillowImage.Image:

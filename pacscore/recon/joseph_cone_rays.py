@@ -10,6 +10,7 @@ from pacscore.imaging.arrays.watching import Watch
 from pacscore.kernels import joseph_cone
 from pacscore.recon.cone_geometries import ConeGeometry
 from pacscore.recon.grids import Grid
+from pacscore.recon.helical_geometries import HelicalGeometry
 from pacscore.recon.joseph_rays import Array, Chosen, Layout, marched_spans
 from pacscore.recon.planar_backprojection import refuse_sources
 
@@ -19,14 +20,16 @@ _PLANES = 16
 class ConeRays:
     """Cone beams whose detector rows run along the slices.
 
-    Native volumes are (rows, columns, slices + 24), projections (views, columns, rows + 16).
+    Native volumes are (rows, columns, slices + 24), projections (views, columns, rows + 16). The focal spot of a helix
+    may fly.
     """
 
-    def __init__(self, geometry: ConeGeometry, grid: Grid) -> None:
+    def __init__(self, geometry: ConeGeometry | HelicalGeometry, grid: Grid) -> None:
         affine = grid.index_to_lps
         if np.abs(affine[:2, 0]).max() > 1e-6 or np.abs(affine[2, 1:3]).max() > 1e-6:
             raise GeometryError("Slices of the grid must follow the detector rows: the grid is tilted against them.")
-        maps = geometry.maps() @ grid.column_first
+        about_spots = geometry.cone(about_spots=True) if isinstance(geometry, HelicalGeometry) else geometry
+        maps = about_spots.maps() @ grid.column_first
         refuse_sources(maps[:, 2][:, [0, 1, 3]], grid)
         self._grid, self._geometry = grid, geometry
         slices, rows, width = grid.shape
@@ -97,25 +100,32 @@ class ConeRays:
         out[:, :, joseph_cone.SLICES_BEFORE + self._grid.shape[0] :] = 0.0
 
 
-def _cone_tables(
-    geometry: ConeGeometry, grid: Grid
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], Array]:
-    """``lines``, ``heights``, ``spans`` and ``lengths`` of ``kernels/joseph_cone.py``."""
-    to_index = np.linalg.inv(grid.index_to_lps)[:3]
+def _columns_seen(
+    geometry: ConeGeometry | HelicalGeometry,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(views, 3) sources, (views, columns, 3) from there to the central row of each column, z of it, and z a row."""
+    if isinstance(geometry, HelicalGeometry):
+        spots, level = geometry.columns_seen()
+        return spots, level, level[:, 0, 2], np.full(len(spots), geometry.row_spacing_mm)
     e, g, normal, depth = geometry.frames
     source = np.asarray(geometry.source_lps)
     foot = np.asarray(geometry.detector_lps) - source
-    row, _ = geometry.center
     across = (np.arange(geometry.column_count) - geometry.center[1]) * geometry.column_spacing_mm
-    if geometry.curved:
-        turn = across[None] / depth[:, None]
-        level = depth[:, None, None] * (
-            np.cos(turn)[..., None] * normal[:, None] + np.sin(turn)[..., None] * e[:, None]
-        )
-        rise = np.zeros(depth.size)
-    else:
-        level = foot[:, None] + across[None, :, None] * e[:, None]
-        rise = foot[:, 2]
+    row_step = g[:, 2] * geometry.row_spacing_mm
+    if not geometry.curved:
+        return source, foot[:, None] + across[None, :, None] * e[:, None], foot[:, 2], row_step
+    turn = across[None] / depth[:, None]
+    level = depth[:, None, None] * (np.cos(turn)[..., None] * normal[:, None] + np.sin(turn)[..., None] * e[:, None])
+    return source, level, np.zeros(depth.size), row_step
+
+
+def _cone_tables(
+    geometry: ConeGeometry | HelicalGeometry, grid: Grid
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], Array]:
+    """``lines``, ``heights``, ``spans`` and ``lengths`` of ``kernels/joseph_cone.py``."""
+    to_index = np.linalg.inv(grid.index_to_lps)[:3]
+    source, level, rise, row_step = _columns_seen(geometry)
+    row, _ = geometry.center
     steps = (level[..., :2] @ to_index[:, :2].T)[..., 1:3]
     start = (source @ to_index[:, :3].T + to_index[:, 3])[:, None, :]
     rows = np.abs(steps[..., 0]) >= np.abs(steps[..., 1])
@@ -124,7 +134,6 @@ def _cone_tables(
     a = side / march
     lines = np.stack([a, from_side - a * from_march, 1 / march, -from_march / march], axis=-1)
     per_mm = to_index[0, 2]
-    row_step = g[:, 2] * geometry.row_spacing_mm
     heights = np.stack([start[:, 0, 0], (rise - row * row_step) * per_mm, row_step * per_mm], axis=1)
     spans = marched_spans(a, lines[..., 1], rows, grid)
     flat = np.hypot(level[..., 0], level[..., 1])

@@ -17,6 +17,7 @@ from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.recon.cone_geometries import ConeGeometry
 from pacscore.recon.geometries import FanGeometry, ParallelGeometry, Planar
 from pacscore.recon.grids import Grid
+from pacscore.recon.helical_geometries import HelicalGeometry
 from pacscore.recon.joseph_cone_rays import ConeRays
 from pacscore.recon.joseph_rays import Array, Layout, PlanarRays
 from pacscore.recon.upright import is_upright
@@ -65,7 +66,8 @@ class Projector:
 
     Parameters
     ----------
-    geometry : ParallelGeometry, FanGeometry or ConeGeometry
+    geometry : ParallelGeometry, FanGeometry, ConeGeometry or HelicalGeometry
+        The focal spot of a helix may fly.
     grid : Grid
         Parallel and fan geometries: a slice for each detector row, at its height.
     watch : Watch
@@ -86,12 +88,14 @@ class Projector:
     Memory: tables of 24 to 44 bytes per view and column, and native copies of what is multiplied.
     """
 
-    def __init__(self, geometry: Planar | ConeGeometry, grid: Grid, *, watch: Watch = UNWATCHED) -> None:
+    def __init__(
+        self, geometry: Planar | ConeGeometry | HelicalGeometry, grid: Grid, *, watch: Watch = UNWATCHED
+    ) -> None:
         self.geometry, self.grid, self.watch = geometry, grid, watch
         self._rays: Rays
         if isinstance(geometry, ParallelGeometry | FanGeometry):
             self._rays = PlanarRays(geometry, grid)
-        elif is_upright(geometry):
+        elif isinstance(geometry, HelicalGeometry) or is_upright(geometry):
             self._rays = ConeRays(geometry, grid)
         else:
             raise UnsupportedError(

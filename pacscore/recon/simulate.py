@@ -34,6 +34,35 @@ _SHEPP_LOGAN = (
     (0.1, 0.023, 0.046, 0.02, 0.06, -0.605, 0.0, 0.0),
 )
 
+# Centre, half axes in cm, degrees about z, value. Yu et al. 2012, table 1; their 16a and 16b, then 6 and the right ear.
+_FORBILD = (
+    (-4.7, 4.3, 1.79989, 1.79989, 0.0, 0.01),
+    (4.7, 4.3, 1.79989, 1.79989, 0.0, 0.01),
+    (-1.08, -9.0, 0.4, 0.4, 0.0, 0.0025),
+    (1.08, -9.0, 0.4, 0.4, 0.0, -0.0025),
+    (0.0, 0.0, 9.6, 12.0, 0.0, 1.8),
+    (0.0, 8.4, 1.8, 3.0, 0.0, -1.05),
+    (1.9, 5.4, 0.41633, 1.17425, -31.07698, 0.75),
+    (-1.9, 5.4, 0.41633, 1.17425, 31.07698, 0.75),
+    (-4.3, 6.8, 1.8, 0.24, -30.0, 0.75),
+    (4.3, 6.8, 1.8, 0.24, 30.0, 0.75),
+    (0.0, -3.6, 1.8, 3.6, 0.0, -0.005),
+    (6.39395, -6.39395, 1.2, 0.42, 58.1, 0.005),
+    (0.0, 3.6, 2.0, 2.0, 0.0, 0.75),
+    (0.0, 9.6, 1.8, 3.0, 0.0, 1.8),
+    (0.0, 0.0, 9.0, 11.4, 0.0, 0.75),
+    (0.0, -14.294530834372887, 0.443194085308632, 3.892760834372886, 0.0, 0.75),
+    (0.0, 0.0, 9.0, 11.4, 0.0, -0.75),
+    (9.1, 0.0, 4.2, 1.8, 0.0, 0.75),
+)
+# Number of the ellipse, degrees of the normal, distance in cm.
+_FORBILD_CLIPS = (
+    (12, 0, 1.2), (12, 180, 1.2), (12, 90, 0.27884), (12, 270, 0.27884),
+    (13, 90, 0.60687), (13, 270, 0.60687), (13, 0, 0.2), (13, 180, 0.2),
+    (14, 15, -2.605), (14, 165, -2.605), (14, 90, -10.71177),
+    (15, 270, -14.294530834372887 + 10.71177), (16, 0, 8.8874), (17, 0, -0.2126),
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Phantom:
@@ -46,6 +75,9 @@ class Phantom:
     centers_lps, half_axes_mm : (n, 3) float64
     turns_rad : (n,) float64
         About z, of the x axis toward the y axis.
+    clips : (m, 5) float64
+        Half spaces that cut ellipsoids: the number of one, a unit normal (x, y, z), and how far from its centre along
+        the normal it ends.
 
     Raises
     ------
@@ -57,6 +89,7 @@ class Phantom:
     centers_lps: ArrayLike
     half_axes_mm: ArrayLike
     turns_rad: ArrayLike = 0.0
+    clips: ArrayLike = ()
 
     def __post_init__(self) -> None:
         values = np.array(self.values, np.float64).reshape(-1)
@@ -68,6 +101,10 @@ class Phantom:
                 raise InputError(f"{name} does not belong to {values.size} ellipsoids.", found=given.shape) from error
             object.__setattr__(self, name, spread)
         object.__setattr__(self, "values", values)
+        clips = np.array(self.clips, np.float64).reshape(-1, 5)
+        object.__setattr__(self, "clips", clips[np.argsort(clips[:, 0], kind="stable")])
+        if not (np.isfinite(clips).all() and np.isin(clips[:, 0], np.arange(values.size)).all()):
+            raise InputError(f"clips name one of {values.size} ellipsoids, and all their numbers are finite.")
         if not (np.isfinite(self.rows()).all() and (np.asarray(self.half_axes_mm) > 0).all()):
             raise InputError("Half axes must be positive, and all numbers of a phantom finite.")
 
@@ -84,6 +121,13 @@ class Phantom:
             [np.asarray(self.values)[:, None], np.asarray(self.centers_lps), scaled.reshape(-1, 9)], axis=1
         )
 
+    def half_spaces(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(m, 4) and (n, 2), as ``kernels/ellipsoids.py`` takes what cuts the ellipsoids."""
+        clips = np.asarray(self.clips)
+        numbers = np.arange(np.asarray(self.values).size)
+        spans = np.stack([np.searchsorted(clips[:, 0], numbers, side) for side in ("left", "right")], axis=1)
+        return np.ascontiguousarray(clips[:, 1:]), spans.astype(np.int64)
+
     def project(self, geometry: Geometry, *, watch: Watch = UNWATCHED) -> NDArray[np.float32]:
         """Exact line integrals: (views, rows, columns) float32 of any geometry.
 
@@ -93,13 +137,13 @@ class Phantom:
             ``watch`` was cancelled.
         """
         result = np.empty(geometry.shape, np.float32)
-        rows = self.rows()
+        rows, cuts = self.rows(), self.half_spaces()
 
         def run(start: int, stop: int) -> None:
             for view in range(start, stop):
                 points, directions = geometry.rays(view)
                 flat = (np.ascontiguousarray(each).reshape(-1, 3) for each in (points, directions))
-                line_integrals_into(*flat, rows, result[view].reshape(-1))
+                line_integrals_into(*flat, rows, *cuts, result[view].reshape(-1))
 
         watch.run("simulating", run, geometry.shape[0])
         return result
@@ -109,10 +153,10 @@ class Phantom:
         if not 1 <= samples <= 16:
             raise InputError(f"samples is a number of points along each axis of a voxel, 1 to 16: not {samples}.")
         result = np.empty(grid.shape, np.float32)
-        rows, affine = self.rows(), grid.index_to_lps
+        rows, cuts, affine = self.rows(), self.half_spaces(), grid.index_to_lps
 
         def run(start: int, stop: int) -> None:
-            voxel_values_into(affine, rows, samples, start, stop, result)
+            voxel_values_into(affine, rows, *cuts, samples, start, stop, result)
 
         watch.run("simulating", run, grid.shape[0])
         return result
@@ -123,7 +167,7 @@ class Phantom:
         axes[:, 2] = 1e6 * axes[:, :2].max()
         centers = np.asarray(self.centers_lps).copy()
         centers[:, 2] = 0.0
-        return Phantom(self.values, centers, axes, self.turns_rad)
+        return Phantom(self.values, centers, axes, self.turns_rad, self.clips)
 
 
 def shepp_logan(radius_mm: float = 100.0, *, value: float = 1.0) -> Phantom:
@@ -142,6 +186,36 @@ def shepp_logan(radius_mm: float = 100.0, *, value: float = 1.0) -> Phantom:
     """
     table = np.array(_SHEPP_LOGAN)
     return Phantom(table[:, 0] * value, table[:, 4:7] * radius_mm, table[:, 1:4] * radius_mm, np.deg2rad(table[:, 7]))
+
+
+def forbild_head(*, value: float = 1.0, left_ear: bool = True) -> Phantom:
+    """The FORBILD head in the plane, the same in every slice: fine contrasts, thin bone, air in the right ear.
+
+    Parameters
+    ----------
+    value : float
+        Of water; bone has 1.8 of it, the brain 1.05. 0.0183 per mm is that of 80 keV.
+    left_ear : bool
+        With the pattern of discs of bone, 0.25 to 0.357 mm wide and as far apart, for resolution.
+
+    Notes
+    -----
+    Yu et al. 2012, Phys. Med. Biol. 57(13) N237, table 1, after Lauritsch and Bruder: 19.2 by 24 cm. The face looks
+    toward rising y, the back in LPS.
+    """
+    holes = [(8.8 - 0.4 * k - 0.2 * (j % 2), sign * j * 0.2 * 3**0.5, 0.15, 0.15, 0.0, -1.8)
+             for j in range(4) for sign in ((1, -1) if j else (1,)) for k in range((9, 8, 8, 6)[j])]  # fmt: skip
+    table, clips = [*_FORBILD, *holes], np.array(_FORBILD_CLIPS)
+    if left_ear:
+        sizes = (0.0357, 0.0312, 0.0278, 0.025)
+        table += [(-7.0 + 0.08 * i, -1.0 + 0.48 * k + 2 * n * size, size / 2, size / 2, 0.0, 0.75)
+                  for k in range(4) for i, size in enumerate(sizes) for n in range(5)]  # fmt: skip
+    rows = np.array(table)
+    centers, axes = np.zeros((len(rows), 3)), np.full((len(rows), 3), 1e7)
+    centers[:, :2], axes[:, :2] = 10 * rows[:, :2], 10 * rows[:, 2:4]
+    turn = np.deg2rad(clips[:, 1])
+    cuts = np.stack([clips[:, 0], np.cos(turn), np.sin(turn), 0 * turn, 10 * clips[:, 2]], axis=1)
+    return Phantom(rows[:, 5] * value, centers, axes, np.deg2rad(rows[:, 4]), cuts)
 
 
 def sphere(radius_mm: float, center_lps: ArrayLike = (0.0, 0.0, 0.0), *, value: float = 1.0) -> Phantom:

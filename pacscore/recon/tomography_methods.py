@@ -39,6 +39,7 @@ METHODS: Mapping[str, str] = MappingProxyType(
         "cgls": "least squares by conjugate gradients",
         "mlem": "maximum likelihood of emission counts",
         "osem": "maximum likelihood of emission counts over ordered subsets",
+        "mltr": "maximum likelihood of transmitted counts, without a logarithm",
         "fista-tv": "least squares with total variation, FISTA",
         "chambolle-pock-tv": "least squares with total variation, primal and dual steps",
     }
@@ -47,11 +48,12 @@ METHODS: Mapping[str, str] = MappingProxyType(
 
 _ITERATIVE: dict[str, Callable[..., Any]] = {
     "sirt": algebraic.sirt, "sart": algebraic.sart, "os-sart": algebraic.os_sart, "cgls": algebraic.cgls,
-    "mlem": expectation.mlem, "osem": expectation.osem, "fista-tv": variation.fista_tv,
+    "mlem": expectation.mlem, "osem": expectation.osem, "mltr": expectation.mltr, "fista-tv": variation.fista_tv,
     "chambolle-pock-tv": variation.chambolle_pock_tv,
 }  # fmt: skip
 _ITERATIVE_KEYS = (
     "iterations", "subsets", "relaxation", "weight", "inner_iterations", "minimum", "maximum", "norm_estimate",
+    "blank", "background",
 )  # fmt: skip
 _CENTERS = {
     "sharpness": centering.center_from_sharpness,
@@ -77,14 +79,17 @@ def reconstruct(request: Request) -> Volume:
     if "rows" in preparation:
         raw = _chosen_rows(raw, preparation["rows"])
     geometry = find_geometry(raw, request)
-    values, words = _prepare(raw, preparation, emission=request.method in {"mlem", "osem"})
+    if request.method == "mltr":
+        (values, open_beam), words = _transmitted(raw, preparation), ["counts as they are"]
+    else:
+        (values, words), open_beam = _prepare(raw, preparation, emission=request.method in {"mlem", "osem"}), None
     if "center" in preparation:
         geometry = _centered(geometry, values, preparation["center"])
         words.append(f"center column {geometry.center:.2f}" if isinstance(geometry, ParallelGeometry) else "")
-    elif "center_column" not in table(request.configuration, "geometry"):
+    elif open_beam is None and "center_column" not in table(request.configuration, "geometry"):
         words.append(_doubt_about_center(geometry, values))
     grid = grid_of(table(request.configuration, "grid")) or _default_grid(geometry)
-    image, done = _run(request, values, geometry, grid)
+    image, done = _run(request, values, geometry, grid, open_beam)
     result = table(request.configuration, "result", ("water", "air"))
     water = result.get("water", raw.water)
     unit = "" if request.method in {"mlem", "osem"} else "1/mm"
@@ -173,6 +178,21 @@ def _prepare(
     return (np.maximum(values, 0.0) if emission else values), words
 
 
+def _transmitted(
+    raw: RawProjections, preparation: Mapping[str, Any]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Counts above the dark field, and those without the object where flat fields say them."""
+    for key in preparation:
+        if key not in {"rows", "center"} or isinstance(preparation[key], str):
+            raise InputError(f"mltr takes counts as they are, without {key}: {preparation[key]!r}.", found=key)
+    dark = np.zeros(raw.values.shape[1:]) if raw.darks is None else np.mean(raw.darks, axis=0, dtype=np.float64)
+    counts = np.maximum(raw.values - dark, 0.0).astype(np.float32)
+    if raw.flats is None:
+        return counts, None
+    beam = np.maximum(np.mean(raw.flats, axis=0, dtype=np.float64) - dark, 0.0)
+    return counts, beam.astype(np.float32)
+
+
 def _centered(geometry: AnyGeometry, values: NDArray[np.float32], center: Any) -> AnyGeometry:
     if not isinstance(geometry, ParallelGeometry | FanGeometry):
         raise InputError("center is for parallel beams and fans; of cones give column_offset_mm.")
@@ -206,15 +226,22 @@ def _default_grid(geometry: AnyGeometry) -> Grid:
 
 
 def _run(
-    request: Request, values: NDArray[np.float32], geometry: AnyGeometry, grid: Grid
+    request: Request,
+    values: NDArray[np.float32],
+    geometry: AnyGeometry,
+    grid: Grid,
+    open_beam: NDArray[np.float32] | None = None,
 ) -> tuple[NDArray[np.float32], str]:
     if request.method in _ITERATIVE:
         given = table(request.configuration, "method", _ITERATIVE_KEYS)
-        shape = geometry.cone() if isinstance(geometry, HelicalGeometry) else geometry
-        projector = Projector(shape, grid, watch=replace(request.watch, progress=None))
+        projector = Projector(geometry, grid, watch=replace(request.watch, progress=None))
         if request.method.endswith("-tv") and "weight" not in given:
             raise InputError(f"{request.method} needs a weight in [method].")
         accepted = _accepted(request.method, given)
+        if request.method == "mltr":
+            accepted.setdefault("blank", open_beam)
+            if accepted["blank"] is None:
+                raise InputError("mltr needs counts without the object: flat fields, or blank in [method].")
         found = _ITERATIVE[request.method](values, projector, watch=request.watch, **accepted)
         return found.volume, f"{request.method}, {len(found.residuals)} iterations, residual {found.residuals[-1]:.3g}"
     given = table(request.configuration, "method", ("filter", "cutoff", "extrapolate", "limited_angle", "smooth_rows"))

@@ -31,9 +31,14 @@ def _backprojections() -> None:
     for rows in (1, 8):
         planar = ParallelGeometry(np.arange(8) * np.pi / 8, 8, row_count=rows)
         fbp(ball.project(planar), planar)
-    for geometry in (_cone(), _cone(0.1)):
-        for symmetric in (False, True):
-            fdk(ball.project(geometry), geometry, grid, symmetric=symmetric)
+    # Eight voxels share their work, then two, then none; then detectors are tilted.
+    for geometry, target in (
+        (_cone(), grid),
+        (_cone(), Grid((8, 8, 6), 0.5)),
+        (_cone(), Grid((7, 8, 8), 0.5)),
+        (_cone(0.1), grid),
+    ):
+        fdk(ball.project(geometry), geometry, target)
     helix = HelicalGeometry(np.arange(40) * np.pi / 8, 4.0, 8, 8, 1.0, 1.0, 50.0, 80.0)
     wfbp(ball.project(helix), helix, grid)
 

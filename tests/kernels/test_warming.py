@@ -49,7 +49,7 @@ ELSEWHERE = {
 }  # fmt: skip
 """What the archive calls: warmed by running one."""
 TOMOGRAPHY = {
-    "backproject", "backproject_quarters", "ellipsoids", "helical", "joseph", "joseph_cone", "ramp", "resample_views",
+    "backproject", "backproject_mirrored", "ellipsoids", "helical", "joseph", "joseph_cone", "ramp", "resample_views",
     "variation",
 }  # fmt: skip
 """Warmed by ``recon.tomography_warming``: tests/recon/test_tomography_warming.py."""

@@ -20,6 +20,8 @@ from pacscore.recon import (
     fdk,
     simulate,
 )
+from pacscore.recon.cone_backprojection import Backprojection
+from pacscore.recon.cone_scans import Scan
 from pacscore.recon.redundancy import arc_weights, offset_weights, parker_weights
 
 TURN = 2 * np.pi
@@ -75,21 +77,46 @@ def test_unknown_filters_and_numbers_are_refused() -> None:
             broken()
 
 
+def lanes(geometry: ConeGeometry, grid: Grid) -> int:
+    return Backprojection.of(Scan.of(geometry, grid, Filter(), limited_angle=True)).lanes
+
+
 @pytest.mark.kernel
-def test_fdk_equals_its_formula_voxel_by_voxel() -> None:
+@pytest.mark.parametrize("rows", [9, 10])
+@pytest.mark.parametrize(("shape", "shared"), [((9, 4, 4), 1), ((10, 4, 3), 2), ((10, 4, 4), 8)])
+def test_fdk_equals_its_formula_voxel_by_voxel(rows: int, shape: tuple[int, int, int], shared: int) -> None:
     angles = circle(8)
     geometry = ConeGeometry.circular(
-        angles, row_count=10, column_count=9, row_spacing_mm=1.5, column_spacing_mm=1.2, source_to_axis_mm=50.0,
+        angles, row_count=rows, column_count=9, row_spacing_mm=1.5, column_spacing_mm=1.2, source_to_axis_mm=50.0,
         source_to_detector_mm=80.0,
     )  # fmt: skip
     projections = np.random.default_rng(1).random(geometry.shape, np.float32)
-    grid = Grid((9, 4, 4), (0.8, 1.0, 1.0))
+    grid = Grid(shape, (0.8, 1.0, 1.0))
     indices = np.array(list(np.ndindex(grid.shape)))
     places = indices @ grid.index_to_lps[:3, :3].T + grid.index_to_lps[:3, 3]
     expected = twin.fdk_of_circle(projections, angles, 50.0, 80.0, (1.5, 1.2), places).reshape(grid.shape)
+    assert lanes(geometry, grid) == shared
     for symmetric in (False, True):
         found = fdk(projections, geometry, grid, symmetric=symmetric)
         assert np.abs(found - expected).max() < 2e-6, symmetric
+
+
+@pytest.mark.parametrize(
+    ("more", "depth_mm", "shared"),
+    [
+        ({}, 0.05, 8), ({"curved": True}, 0.9, 8), ({"row_offset_mm": 5.1}, 0.9, 8), ({"row_offset_mm": -4.25}, 0.9, 8),
+        ({"row_offset_mm": 4.0}, 0.9, 1), ({"row_offset_mm": 51.0}, 0.9, 1),
+        ({"sag_mm": np.stack([0.3 * np.sin(circle(24)), 0 * circle(24)], axis=1)}, 0.9, 2),
+    ],
+)  # fmt: skip
+def test_voxels_share_work_only_where_their_mirror_images_are_seen_alike(more, depth_mm: float, shared: int) -> None:
+    geometry, grid = cone(circle(24), **more), Grid((14, 20, 20), (depth_mm, 0.9, 0.9))
+    projections = np.random.default_rng(3).random(geometry.shape, np.float32)
+    assert lanes(geometry, grid) == shared
+    alone = fdk(projections, geometry, grid, symmetric=False)
+    assert np.abs(fdk(projections, geometry, grid) - alone).max() < 5e-6
+    part = Grid((14, 20, 20), (depth_mm, 0.9, 0.9), center_lps=(0.0, 0.0, 0.2))
+    assert lanes(geometry, part) == 1
 
 
 @pytest.mark.kernel

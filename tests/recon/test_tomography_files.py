@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import pacscore
 from pacscore.cli.app import app
 from pacscore.errors import InputError, NotFoundError, PacscoreError, UnsupportedError
-from pacscore.recon import ConeGeometry, Grid, ParallelGeometry, fbp, read_projections, simulate
+from pacscore.recon import ConeGeometry, Grid, ParallelGeometry, fbp, planar_grid, read_projections, simulate
 from pacscore.recon.methods import Request, names, reconstruct
 from pacscore.recon.projection_files import read_rtk_geometry
 
@@ -286,6 +286,23 @@ def test_iterative_methods_run_by_name(tmp_path: Path) -> None:
         reconstruct(Request(tmp_path / "p.npy", "fista-tv", tmp_path / "angles.txt"))
     with pytest.raises(InputError, match="does not fit"):
         reconstruct(Request(tmp_path / "p.npy", "fdk", tmp_path / "angles.txt"))
+
+
+def test_transmitted_counts_are_reconstructed_without_a_logarithm(tmp_path: Path) -> None:
+    write_exchange(tmp_path / "scan.h5")
+    volume = reconstruct(Request(tmp_path / "scan.h5", "mltr", None, {"method": {"iterations": 40}}))
+    truth = BALLS.on_grid(planar_grid(GEOMETRY))
+    assert np.corrcoef(volume.modality().ravel(), truth.ravel())[0, 1] > 0.9
+    assert volume.modality()[1, 14:18, 10:14].mean() == pytest.approx(0.03, rel=0.1)
+    np.save(tmp_path / "p.npy", 500 * np.exp(-PROJECTIONS))
+    (tmp_path / "angles.txt").write_text("\n".join(map(str, np.rad2deg(ANGLES))))
+    named = {"method": {"iterations": 40, "blank": 500.0}}
+    other = reconstruct(Request(tmp_path / "p.npy", "mltr", tmp_path / "angles.txt", named))
+    assert np.corrcoef(other.modality().ravel(), truth.ravel())[0, 1] > 0.9
+    with pytest.raises(InputError, match="without the object"):
+        reconstruct(Request(tmp_path / "p.npy", "mltr", tmp_path / "angles.txt"))
+    with pytest.raises(InputError, match="rings"):
+        reconstruct(Request(tmp_path / "scan.h5", "mltr", None, {"preparation": {"rings": "mean"}}))
 
 
 def test_an_axis_that_nobody_stated_and_is_not_in_the_middle_is_said(data: Path) -> None:

@@ -123,16 +123,17 @@ def test_geometries_are_words_and_pictures(geometry) -> None:
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("geometry", ALL, ids=lambda each: str(each)[:24])
-def test_projections_of_phantoms_are_their_line_integrals(geometry) -> None:
+@pytest.mark.parametrize("clips", [(), ((1, 0.6, 0.8, 0.0, 1.5), (0, 0.0, -0.6, 0.8, 2.0), (0, 1.0, 0.0, 0.0, 4.0))])
+def test_projections_of_phantoms_are_their_line_integrals(geometry, clips) -> None:
     phantom = simulate.Phantom(
-        [1.0, -0.5], [[1, 2, 0.5], [0, -1, 0]], [[9, 7, 8], [3, 4, 3]], turns_rad=[0.4, 0.0]
+        [1.0, -0.5], [[1, 2, 0.5], [0, -1, 0]], [[9, 7, 8], [3, 4, 3]], turns_rad=[0.4, 0.0], clips=clips
     )  # fmt: skip
     found = phantom.project(geometry)
     for view, row, column in ((0, 0, 3), (3, geometry.shape[1] - 1, 2), (2, geometry.shape[1] // 2, 3)):
         points, directions = geometry.rays(view)
         point, direction = points[row, column], directions[row, column]
         nearest = point - (point @ direction) * direction
-        expected = twin.chord_sum(phantom.rows(), nearest, direction, 20.0)
+        expected = twin.chord_sum(phantom.rows(), phantom.clips, nearest, direction, 20.0)
         assert found[view, row, column] == pytest.approx(expected, abs=0.01)
 
 
@@ -143,6 +144,33 @@ def test_a_phantom_on_a_grid_has_its_volume_and_its_place() -> None:
     assert values.sum() == pytest.approx(2.0 * 4 / 3 * np.pi * 27, rel=0.02)
     middle = (np.indices(grid.shape) * values).sum(axis=(1, 2, 3)) / values.sum()
     assert np.allclose(grid.index_to_lps[:3, :3] @ middle + grid.index_to_lps[:3, 3], [1.0, -1.0, 0.5], atol=0.02)
+
+
+def test_the_forbild_head_has_its_tissues_and_its_mass_in_every_view() -> None:
+    phantom, grid = simulate.forbild_head(), Grid((1, 260, 210), 1.0)
+    at = phantom.on_grid(grid, samples=1)[0]
+    assert set(np.unique(at.astype(np.float64).round(4)).tolist()) == {
+        0.0,
+        1.045,
+        1.0475,
+        1.05,
+        1.0525,
+        1.055,
+        1.06,
+        1.8,
+    }
+    for (x, y), value in {(0, 0): 1.05, (0, 84): 0.0, (-47, 43): 1.06, (0, -36): 1.045, (-11, -90): 1.0525,
+                          (11, -90): 1.0475, (94, 0): 1.8, (0, -119): 1.8, (64, -64): 1.055}.items():  # fmt: skip
+        assert at[round(129.5 + y), round(104.5 + x)] == pytest.approx(value, abs=1e-5), (x, y)
+    geometry = ParallelGeometry(np.arange(8) * np.pi / 8, 560, 0.5)
+    mass = phantom.project(geometry).sum(axis=(1, 2)) * 0.5
+    assert np.allclose(mass, phantom.on_grid(grid, samples=5).sum(), rtol=1e-3)
+    air = phantom.on_grid(Grid((1, 1, 1), 0.01, center_lps=(88.0, 0.0, 0.0)))
+    assert air.item() == pytest.approx(0.0, abs=1e-6)
+    pattern = [phantom.on_grid(Grid((1, 1, 1), 0.01, center_lps=(x, -10.0, 0.0))).item() for x in (-70.0, -69.6)]
+    assert np.allclose(pattern, [1.8, 1.05])
+    with pytest.raises(InputError, match="clips"):
+        simulate.Phantom([1.0], [[0, 0, 0]], [[1, 1, 1]], clips=[(1, 1.0, 0.0, 0.0, 0.5)])
 
 
 def test_a_flying_focal_spot_moves_the_source_and_not_the_detector() -> None:

@@ -36,7 +36,14 @@ CASES = {
         ConeGeometry.circular(ANGLES, sag_mm=np.stack([np.sin(ANGLES), np.cos(ANGLES)], axis=1), **CONE),
         Grid((6, 7, 8), 1.0, directions=[[0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
     ),
-    "helix": (HelicalGeometry(ANGLES, 6.0, 9, 8, 1.5, 1.4, 40.0, 60.0).cone(), Grid((6, 7, 8), 1.0)),
+    "helix": (HelicalGeometry(ANGLES, 6.0, 9, 8, 1.5, 1.4, 40.0, 60.0), Grid((6, 7, 8), 1.0)),
+    "helix, flying focal spot": (
+        HelicalGeometry(
+            ANGLES, 6.0, 9, 8, 1.5, 1.4, 40.0, 60.0,
+            focal_spot_mm=np.array([[0, 0, 0], [1, 0.7, -0.5]])[np.arange(7) % 2],
+        ),
+        Grid((6, 7, 8), (0.8, 1.0, 1.1), center_lps=(0.5, -1, 0.7)),
+    ),
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pacscore.kernels import (
     backproject,
-    backproject_quarters,
+    backproject_mirrored,
     ellipsoids,
     helical,
     joseph,
@@ -19,7 +19,7 @@ from pacscore.kernels._compile import Kernel
 from pacscore.recon.tomography_warming import WARM_CALLS
 
 MODULES = (
-    backproject, backproject_quarters, ellipsoids, helical, joseph, joseph_cone, ramp, resample_views, variation,
+    backproject, backproject_mirrored, ellipsoids, helical, joseph, joseph_cone, ramp, resample_views, variation,
 )  # fmt: skip
 
 

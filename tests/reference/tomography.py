@@ -110,14 +110,17 @@ def _taps(volume: Array, place: Array, axis: int, plane: int) -> Any:
             yield float(np.prod(1 - away)), float(volume[tuple(index)])
 
 
-def chord_sum(rows: Array, point: Array, direction: Array, reach: float, samples: int = 20001) -> float:
-    """Ellipsoids (n, 13) summed along a ray by many samples."""
+def chord_sum(rows: Array, clips: Array, point: Array, direction: Array, reach: float, samples: int = 20001) -> float:
+    """Ellipsoids (n, 13), cut by half spaces (m, 5) that name them, summed along a ray by many samples."""
     ways = np.linspace(-reach, reach, samples)
     places = point + ways[:, None] * direction
     total = np.zeros(samples)
-    for row in rows:
+    for number, row in enumerate(rows):
         unit = (places - row[1:4]) @ row[4:13].reshape(3, 3).T
-        total += row[0] * ((unit**2).sum(axis=1) <= 1)
+        inside = (unit**2).sum(axis=1) <= 1
+        for clip in clips[clips[:, 0] == number]:
+            inside &= (places - row[1:4]) @ clip[1:4] < clip[4]
+        total += row[0] * inside
     return float(total.sum() * (ways[1] - ways[0]))
 
 
