@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from catalog_rows import document_of, sealed
@@ -30,8 +31,14 @@ def plans_of(catalog: Catalog, level: str, match: dict[str, Any], **options: Any
     def note(connection: Any, cursor: Any, statement: str, values: Any, context: Any, many: bool) -> None:
         asked.append((statement, values))
 
+    def noted(connection: Any, sql: str, values: Any = ()) -> list[Any]:
+        asked.append((sql, values))
+        return fetch(connection, sql, values)
+
+    fetch = dialect.fetch
     event.listen(catalog._connections.engine, "before_cursor_execute", note)
-    list(catalog.find(level, match, limit=10, **options))
+    with mock.patch.object(dialect, "fetch", noted):
+        list(catalog.find(level, match, limit=10, **options))
     event.remove(catalog._connections.engine, "before_cursor_execute", note)
     with catalog._reading() as connection:
         driver = dialect.raw(connection)
