@@ -99,7 +99,7 @@ def test_a_selection_is_a_value_that_can_be_saved_sampled_and_split(archive_fold
         with pytest.raises(InputError):
             selection.split(train=0.5, seed=3)
         with pytest.raises(InputError):
-            archive.select("study")
+            archive.select("instance")
 
 
 def test_events_tell_what_was_committed_and_go_on_from_a_position(archive_folder: Path) -> None:

@@ -94,7 +94,10 @@ def test_a_page_of_several_runs_takes_the_later_figure_and_names_what_was_not_me
         paths.append(tmp_path / f"{name}.json")
         record = {"machine": name, "absent": {"core.header": "no data"}, "figures": [figure.as_dict()]}
         paths[-1].write_text(json.dumps(record), "utf-8")
-    page = page_of(paths)
+    before = tmp_path / "page.md"
+    before.write_text("| row | what |\n|---|---|\n| core.walk | x | 3× |\n| core.header-real | kept | 2× |\n", "utf-8")
+    page = page_of(paths, before)
+    assert "| core.header-real | kept | 2× |" in page
     assert "| core.walk | the walk | 7.5× | ≥ 5× | – | must |" in page
     assert "| core.header | | not measured | | | | | | no data |" in page
     assert "not in these runs" in page
