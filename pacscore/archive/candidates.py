@@ -213,6 +213,10 @@ class Candidate:
         found, header = scan_source(self.source, settings, self.transfer_syntax_uid)
         return replace(self, scan=found, header=header)
 
+    def file_prefix(self) -> bytes:
+        """Preamble and file meta."""
+        return self.source.head(self.prefix_length)
+
     def unloaded(self) -> Candidate:
         """The same candidate without its header."""
         return replace(self, scan=None, header=None)

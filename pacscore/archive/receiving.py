@@ -1,8 +1,8 @@
 """Receiving: one object at a time, acknowledged when it is durable and findable (promise 1).
 
 The order is: scan (header only) → hash → compare with what is there → write into the journal → a sync that covers the
-record → catalog row → acknowledged. The last three are done by one thread for all who wait (``turns``). Two callers
-with one UID take turns, so that neither can miss the other's object.
+record → catalog row → acknowledged. What follows the hash is done by one thread for all who wait (``turns``,
+``arrivals``). Two callers with one UID take turns, so that neither can miss the other's object.
 """
 
 from __future__ import annotations
@@ -10,25 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from pacscore.archive.candidates import Candidate, MappedSource, PiecesSource, candidate_of
+from pacscore.archive.arrivals import Arrival
+from pacscore.archive.candidates import MappedSource, PiecesSource, candidate_of
 from pacscore.archive.finding import find
 from pacscore.archive.incoming import DataSetHash, Incoming, pieces_of, take_beginning
 from pacscore.archive.packing import Group, pack_groups
 from pacscore.archive.quarantine import quarantine_file, quarantine_object
-from pacscore.archive.received import journal_head, received_row
 from pacscore.archive.report import LeftOut, Progress, Receipt, ReceiveStatus, SealReport
-from pacscore.archive.sealing import prefix_of, seal_apart
+from pacscore.archive.sealing import seal_apart
 from pacscore.archive.session import Session
-from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.working_copy import write_copies
-from pacscore.catalog import Location, StoredSeries
+from pacscore.catalog import StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InvalidDicomError, LimitError
-from pacscore.store.group_commit import Written
 from pacscore.store.strategy import Strategy
 
 _head_text = json.JSONEncoder(separators=(",", ":")).encode
@@ -76,7 +74,7 @@ def _receive_whole(
         sha256 = hashlib.sha256(memoryview(found.source.read())[found.prefix_length :]).digest()
     candidate = replace(found, sha256=sha256)
     with session.turns.turn(candidate.sop_instance_uid):
-        return _store(session, candidate, source, lambda head: session.journal.write(head, pieces))
+        return _store(session, Arrival(candidate, source or "", lambda head: session.journal.write(head, pieces)))
 
 
 def _receive_large(session: Session, incoming: Incoming, source: str | None) -> Receipt:
@@ -94,57 +92,14 @@ def _receive_large(session: Session, incoming: Incoming, source: str | None) -> 
             return Receipt(ReceiveStatus.QUARANTINED, "", "", name.removesuffix(".dcm"), error.message)
         candidate = replace(candidate, sha256=incoming.digest())
         with session.turns.turn(candidate.sop_instance_uid):
-            return _store(session, candidate, source, spool.write)
+            return _store(session, Arrival(candidate, source or "", spool.write))
 
 
-def _store(session: Session, candidate: Candidate, source: str | None, write: Callable[[bytes], Written]) -> Receipt:
-    """Compare with what is there, and keep what is not; ``write`` puts the object into the journal."""
-    key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
-    assert candidate.sha256 is not None
-    others = [
-        known
-        for location in session.catalog.lookup(candidate.sop_instance_uid)
-        if location.key == key
-        for known in _located(session, location, candidate.sop_instance_uid)
-    ]
-    equal = [
-        other
-        for other in others
-        if other.sha256 == candidate.sha256 and other.transfer_syntax_uid == candidate.transfer_syntax_uid
-    ]
-    status = ReceiveStatus.STORED
-    if equal:
-        prefix = prefix_of(candidate)
-        if any(prefix_of(other) == prefix for other in equal):
-            return _receipt(ReceiveStatus.DUPLICATE, candidate)
-        # The same data set in another envelope: kept too, so that each object taken can be returned.
-        candidate, status = replace(candidate, version=equal[0].version, current=False), ReceiveStatus.DUPLICATE
-    elif others:
-        version = max(other.version for other in others) + 1
-        candidate, status = replace(candidate, version=version, current=False), ReceiveStatus.VERSION
-    head = journal_head(candidate, key) | {"received": time.time(), "source": source or ""}
-    written = write(_head_text(head).encode())
-    row = received_row(head, candidate, written.position)
-    session.commits.commit((written, row))
-    return _receipt(status, candidate)
-
-
-def _located(session: Session, location: Location, sop_instance_uid: str) -> list[Candidate]:
-    """The candidates at a location: none where only the hash of the UID is equal."""
-    if location.position is not None:
-        row = next((r for r in session.catalog.received(location.key) if r.position == location.position), None)
-        if row is None:
-            return []
-        return [JournalSource(session, row).candidate()]
-    if location.generation is None or location.ordinal is None:
-        return []
-    found = SealedSource(session.generation(location.generation), location.ordinal).candidate()
-    return [found] if found.sop_instance_uid == sop_instance_uid else []
-
-
-def _receipt(status: ReceiveStatus, candidate: Candidate) -> Receipt:
-    assert candidate.sha256 is not None
-    return Receipt(status, candidate.sop_instance_uid, candidate.series_instance_uid, candidate.sha256.hex())
+def _store(session: Session, arrival: Arrival) -> Receipt:
+    session.commits.commit(arrival)
+    if arrival.failure is not None:
+        raise arrival.failure
+    return arrival.receipt
 
 
 def seal_received(session: Session, progress: Progress, *, only: Collection[str] | None = None) -> SealReport:

@@ -242,9 +242,9 @@ def _ranked(waiting: Candidate, others: Sequence[Candidate], equal: Candidate | 
 
 def _same_envelope(candidate: Candidate, others: Sequence[Candidate]) -> bool:
     """Whether one of the others is the same data set in the same preamble and file meta."""
-    prefix = prefix_of(candidate)
+    prefix = candidate.file_prefix()
     sha256 = with_hash(candidate).sha256
-    return any(prefix_of(each) == prefix for each in others if with_hash(each).sha256 == sha256)
+    return any(each.file_prefix() == prefix for each in others if with_hash(each).sha256 == sha256)
 
 
 def _find_equal(candidate: Candidate, others: Sequence[Candidate]) -> Candidate | None:
@@ -262,18 +262,8 @@ def with_hash(candidate: Candidate) -> Candidate:
     if candidate.sha256 is not None:
         return candidate
     return replace(
-        candidate, sha256=hashlib.sha256(memoryview(candidate.source.read())[_prefix_length(candidate) :]).digest()
+        candidate, sha256=hashlib.sha256(memoryview(candidate.source.read())[candidate.prefix_length :]).digest()
     )
-
-
-def prefix_of(candidate: Candidate) -> bytes:
-    """Preamble and file meta of a candidate."""
-    return candidate.source.head(_prefix_length(candidate))
-
-
-def _prefix_length(candidate: Candidate) -> int:
-    assert candidate.prefix_length >= 0
-    return candidate.prefix_length
 
 
 def _plan(session: Session, gathered: Gathered, strategy: Strategy) -> tuple[SeriesPlan, list[Candidate]]:

@@ -19,12 +19,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from pacscore.archive.arrivals import group_commits
 from pacscore.archive.currency import EVENTS, event_position, is_current
 from pacscore.archive.following import apply_events, holds, ordinals
 from pacscore.archive.layout import Layout
 from pacscore.archive.received import read_row
 from pacscore.archive.staging import Staging
-from pacscore.archive.turns import GroupCommits, Turns
+from pacscore.archive.turns import Turns
 from pacscore.catalog import Catalog, ReceivedRow, copy_catalog
 from pacscore.errors import (
     DamagedError,
@@ -38,7 +39,7 @@ from pacscore.locks import NumberedLocks
 from pacscore.settings import Settings
 from pacscore.store.events import EventLog, EventPosition
 from pacscore.store.generation import Generation
-from pacscore.store.journal import Journal, Written
+from pacscore.store.journal import Journal
 from pacscore.store.positions import Position, place_of
 
 _GENERATIONS_KEPT = 64
@@ -97,10 +98,7 @@ class Session:
 
     def _take_turns(self) -> None:
         self.turns = Turns(self._turn_locks)
-        self.commits: GroupCommits[tuple[Written, ReceivedRow]] = GroupCommits(
-            lambda group: self.journal.wait(written for written, _ in group),
-            lambda group: self.catalog.put_received([row for _, row in group]),
-        )
+        self.commits = group_commits(self)
 
     def _close_catalog(self) -> None:
         self.catalog.close()  # The one there is now: it may have been replaced.

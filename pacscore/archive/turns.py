@@ -2,10 +2,11 @@
 
 T1  Two who store objects of one SOP Instance UID, threads or processes, take turns from the comparison to the catalog
     row, so that neither can miss the other's object.
-T2  Objects are committed in groups: one thread makes durable what all who wait have written, then writes their rows in
-    one transaction, while the next group's sync already runs.
+T2  Objects are committed in groups: one thread writes what all who wait have brought, makes it durable, then writes
+    their rows in one transaction, while the next group is already written and synced.
 T3  A thread that waits is woken once: when its object is committed, or to commit the next group.
 T4  Whatever ends a group, nobody of it is told that their object is there.
+T5  A thread that is interrupted stays until its group has ended, so that its turn ends no earlier.
 """
 
 from __future__ import annotations
@@ -66,21 +67,30 @@ class _Call(Generic[Item]):
     item: Item
     sleep: threading.Lock = field(default_factory=threading.Lock)
     commits: bool = False
+    has_ended: bool = False
     failure: Exception | None = None
 
 
 class GroupCommits(Generic[Item]):
-    """The objects that the threads of one process have written and want committed (T2).
+    """The objects that the threads of one process have brought and want committed (T2).
 
     Parameters
     ----------
+    write
+        Writes a group's objects. One group at a time.
     sync
-        Makes what a group has written durable. One group at a time.
+        Makes durable what was written. One group at a time.
     put
-        Writes the rows of a group whose ``sync`` has returned; that of the next group may run beside it.
+        Writes the rows of a group whose ``sync`` has returned; ``write`` and ``sync`` of the next may run beside it.
     """
 
-    def __init__(self, sync: Callable[[Sequence[Item]], None], put: Callable[[Sequence[Item]], None]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[Item]], None],
+        sync: Callable[[Sequence[Item]], None],
+        put: Callable[[Sequence[Item]], None],
+    ) -> None:
+        self._write = write
         self._sync = sync
         self._put = put
         self._lock = threading.Lock()
@@ -89,7 +99,7 @@ class GroupCommits(Generic[Item]):
 
     @property
     def waiting(self) -> int:
-        """How many objects are written and in no group yet."""
+        """How many objects are in no group yet."""
         with self._lock:
             return len(self._waiting)
 
@@ -127,12 +137,14 @@ class GroupCommits(Generic[Item]):
 
     def _commit_group(self) -> None:
         """Commit all that wait, the caller's own object among them."""
-        with self._lock:
-            group, self._waiting = self._waiting, []
         own = self._appointed
-        items = [call.item for call in group]
+        group: list[_Call[Item]] = []
         try:
+            with self._lock:
+                group, self._waiting = self._waiting, []
+            items = [call.item for call in group]
             try:
+                self._write(items)
                 self._sync(items)
             finally:
                 with self._lock:
@@ -148,14 +160,18 @@ class GroupCommits(Generic[Item]):
                 raise
         finally:
             for call in group:
+                call.has_ended = True
                 if call is not own:
                     call.sleep.release()
 
     def _leave(self, call: _Call[Item]) -> None:
-        """Let the others go on without a thread that was interrupted."""
+        """Let the others go on without a thread that was interrupted (T5)."""
         with self._lock:
-            if call in self._waiting:
+            is_in_group = call not in self._waiting
+            if not is_in_group:
                 self._waiting.remove(call)
             if self._appointed is call:
                 self._appointed = None
                 self._appoint()
+        if is_in_group and not call.has_ended:
+            call.sleep.acquire()

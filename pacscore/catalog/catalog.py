@@ -118,7 +118,8 @@ class Catalog:
             for row in rows:
                 consensus[row.key] = merge(consensus[row.key], row.sop_instance_uid, writing.stated(row.document))
             changed = [each for key, each in states.items() if each.new or consensus[key] is not each.consensus]
-            writing.place(connection, [(state, consensus[state.key], None) for state in changed])
+            if changed:
+                writing.place(connection, [(state, consensus[state.key], None) for state in changed])
             instances.write_received(connection, [(states[row.key].id, row) for row in rows])
             instances.note_classes(connection, [(states[row.key], row.sop_class_uid) for row in rows])
             self._set_positions(connection, positions)

@@ -5,6 +5,7 @@ Another database gets a module with these same functions.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sqlite3
 import zlib
@@ -42,6 +43,7 @@ MAPPED_BYTES = 4 << 30
 # Longer documents (functional groups of thousands of frames) are deflated: under this, SQL reads them three times
 # as fast as a function of ours could.
 PLAIN_BYTES_MAX = 16 * 1024
+_INSERT_ROWS = 16  # In one statement.
 _INTERRUPT_OPERATIONS = 20_000
 _VERSION_MIN = (3, 34, 0)  # The trigram tokenizer.
 
@@ -201,6 +203,21 @@ def run_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) ->
     """
     if rows:
         raw(connection).executemany(sql, rows)
+
+
+def insert_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows, many with one statement: each statement gives the interpreter's lock away several times.
+
+    Raises
+    ------
+    sqlite3.IntegrityError
+        One of them cannot be inserted. Those of earlier statements are; the transaction goes on.
+    """
+    driver = raw(connection)
+    head, _, marks = sql.rpartition(" VALUES ")
+    for start in range(0, len(rows), _INSERT_ROWS):
+        part = rows[start : start + _INSERT_ROWS]
+        driver.execute(f"{head} VALUES {', '.join([marks] * len(part))}", list(itertools.chain.from_iterable(part)))
 
 
 def fetch(connection: Connection, sql: str, values: Sequence[Any] = ()) -> list[Any]:

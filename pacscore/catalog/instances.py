@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from pacscore.errors import InputError
 INSERT_INSTANCE = dialect.compiled(insert(schema.instance))
 UPSERT_CLASS = dialect.upsert(schema.series_class)
 UPSERT_JOURNAL = dialect.upsert(schema.journal_instance)
-_KEYWORDS = tuple(sorted(CATALOG_KEYWORDS))
+_INSERT_JOURNAL = dialect.compiled(insert(schema.journal_instance))
 _BATCH = 500
 _COLUMNS = ("instance_numbers", "rows", "columns", "bits", "frames")
 _CHECKED = ("sop_class_uids", *_COLUMNS, "versions", "current")
@@ -85,20 +86,17 @@ def write_instances(connection: Connection, entries: Sequence[tuple[int, Instanc
 
 def write_received(connection: Connection, rows: Sequence[tuple[int, ReceivedRow]]) -> None:
     """Write instances of the journal, and how many now wait in each series."""
-    replaced = _any_known(connection, [row.position for _, row in rows])
-    run_many(
-        connection,
-        UPSERT_JOURNAL,
-        [
-            (
-                row.position, series_id, sop_hash(row.sop_instance_uid), row.sop_instance_uid, row.sop_class_uid,
-                row.transfer_syntax_uid, row.digest, row.version, int(row.current), row.length,
-                json_text({k: v for k in _KEYWORDS if (v := row.document.get(k)) is not None}),
-            )
-            for series_id, row in rows
-        ],
-    )  # fmt: skip
-    if replaced or len({row.position for _, row in rows}) < len(rows):
+    values = [
+        (
+            row.position, series_id, sop_hash(row.sop_instance_uid), row.sop_instance_uid, row.sop_class_uid,
+            row.transfer_syntax_uid, row.digest, row.version, int(row.current), row.length, _kept_text(row.document),
+        )
+        for series_id, row in rows
+    ]  # fmt: skip
+    try:
+        dialect.insert_many(connection, _INSERT_JOURNAL, values)
+    except sqlite3.IntegrityError:  # Some position has a row already.
+        run_many(connection, UPSERT_JOURNAL, values)
         count_waiting(connection, (series_id for series_id, _ in rows))
         return
     # Counting a large series again for each instance would take time that grows with its square.
@@ -112,14 +110,9 @@ def write_received(connection: Connection, rows: Sequence[tuple[int, ReceivedRow
     )
 
 
-def _any_known(connection: Connection, positions: Sequence[str]) -> bool:
-    """Whether any of the positions has a row."""
-    for start in range(0, len(positions), _BATCH):
-        part = positions[start : start + _BATCH]
-        marks = ", ".join("?" * len(part))
-        if dialect.fetch(connection, f"SELECT 1 FROM journal_instance WHERE position IN ({marks}) LIMIT 1", part):
-            return True
-    return False
+def _kept_text(document: Document) -> str:
+    kept = {k: value for k in sorted(document) if k in CATALOG_KEYWORDS and (value := document[k]) is not None}
+    return json_text(kept)
 
 
 def note_classes(connection: Connection, states: Iterable[tuple[SeriesState, str]]) -> None:
