@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -97,6 +98,9 @@ class Promises:
         verb, _, name = line.partition(" ")
         getattr(self, verb).add(name)
 
+    def copy(self) -> Promises:
+        return Promises(self.told, set(self.asked), set(self.acknowledged), set(self.quarantined))
+
 
 class Twin(FailingFileSystem):
     """The failing seam, which can be used on after a kill without forgetting what is not yet durable."""
@@ -162,11 +166,15 @@ def write_folder(folder: Path, *objects: bytes) -> Path:
     return folder
 
 
-@contextmanager
-def quick_folder() -> Iterator[Path]:
+def in_memory() -> tempfile.TemporaryDirectory[str]:
     """A folder in memory where there is one: what the power takes is decided by the twin and not by the disk."""
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    return tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    with in_memory() as folder:
         yield Path(folder)
 
 
@@ -239,13 +247,22 @@ class Job:
 
     def begin(self, where: Path) -> tuple[Path, Promises, Path]:
         """An archive as it is before the work, in a new folder; with the folder of files to be ingested."""
-        root, folder, promises = where / "archive", where / "files", Promises()
-        folder.mkdir(parents=True)
-        if not self.creates:
-            fs = Twin(where)
-            Archive.create(root, settings=SETTINGS, filesystem=fs).close()
-            self.prepare(root, fs, promises, folder)
-        return root, promises, folder
+        made, promised = _beginning(self)
+        shutil.copytree(Path(made.name) / "job", where)
+        return where / "archive", promised.copy(), where / "files"
+
+
+@cache
+def _beginning(job: Job) -> tuple[tempfile.TemporaryDirectory[str], Promises]:
+    """What each run of a job begins with a copy of, and what was promised until then; made once in a process."""
+    made = in_memory()
+    where, promises = Path(made.name) / "job", Promises()
+    (where / "files").mkdir(parents=True)
+    if not job.creates:
+        fs = Twin(where)
+        Archive.create(where / "archive", settings=SETTINGS, filesystem=fs).close()
+        job.prepare(where / "archive", fs, promises, where / "files")
+    return made, promises
 
 
 def _receive(root: Path, fs: FileSystem, promises: Promises, folder: Path) -> None:

@@ -22,17 +22,18 @@ from archive_under_stress import (
     quick_folder,
     write_folder,
 )
+from cli.running import pacscore
 
 from pacscore.archive.archive import Archive
 from pacscore.filesystem import LocalFileSystem
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SERIES_COUNT = 24
+_SMALL_SERIES_BYTES = "1000"  # Series are sealed one by one, so that there is a middle to interrupt.
 
 
 def command(*arguments: str | Path) -> subprocess.Popen[str]:
-    # Series are sealed one by one, so that there is a middle to interrupt.
-    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PACSCORE_SMALL_SERIES_BYTES": "1000"}
+    environment = os.environ | {"PYTHONPATH": str(_ROOT), "PACSCORE_SMALL_SERIES_BYTES": _SMALL_SERIES_BYTES}
     return subprocess.Popen(
         [sys.executable, "-m", "pacscore", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -68,7 +69,10 @@ def interrupted_ingest(root: Path, files: Path, *, after_commits: int) -> tuple[
 
 
 @pytest.mark.parametrize("after_commits", [0, 1, 5])
-def test_ctrl_c_during_ingest_says_so_keeps_what_is_in_and_a_second_run_continues(after_commits: int) -> None:
+def test_ctrl_c_during_ingest_says_so_keeps_what_is_in_and_a_second_run_continues(
+    after_commits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACSCORE_SMALL_SERIES_BYTES", _SMALL_SERIES_BYTES)
     with quick_folder() as where:
         root = where / "archive"
         Archive.create(root).close()
@@ -80,10 +84,9 @@ def test_ctrl_c_during_ingest_says_so_keeps_what_is_in_and_a_second_run_continue
         assert "Traceback" not in error
         kept = commits(root)
         assert kept < _SERIES_COUNT, error
-        second = command("ingest", root, files, "--json")
-        out, error = second.communicate(timeout=120)
-        report = json.loads(out)
-        assert (second.returncode, report["stored"] + report["duplicates"]) == (0, len(objects)), error
+        second = pacscore("ingest", root, files, "--json")
+        report = json.loads(second.stdout)
+        assert (second.returncode, report["stored"] + report["duplicates"]) == (0, len(objects)), second.stderr
         assert report["duplicates"] >= 4 * (after_commits - 1)
         assert not broken_promises(
             root, Promises(asked=set(map(name_of, objects)), acknowledged=set(map(name_of, objects)))
@@ -105,8 +108,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_a_clear_error_and_the_archive_goes_on_once_there_is_room(
-    small_disk: Path, tmp_path: Path
+    small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PACSCORE_SMALL_SERIES_BYTES", _SMALL_SERIES_BYTES)
     root = small_disk / "archive"
     objects = [make_object(series, n, size=160) for series in range(_SERIES_COUNT) for n in range(4)]
     files = write_folder(tmp_path / "files", *objects)
@@ -121,9 +125,8 @@ def test_a_full_disk_is_a_clear_error_and_the_archive_goes_on_once_there_is_room
         found = [name_of(whole) for whole in all_objects(archive)]
         assert len(found) == len(set(found)) < len(objects)
         assert archive.verify().findings == ()
-    again = command("ingest", root, files, "--json")
-    out, error = again.communicate(timeout=120)
-    assert again.returncode == 0, error
-    assert json.loads(out)["duplicates"] == len(found)
+    again = pacscore("ingest", root, files, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["duplicates"] == len(found)
     names = set(map(name_of, objects))
     assert not broken_promises(root, Promises(asked=names, acknowledged=names))

@@ -1,4 +1,4 @@
-"""Each command as a user runs it: text, JSON, exit codes, wrong input."""
+"""Each command as a user runs it: text, JSON, exit codes, wrong input; each once or more in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running import pacscore, pacscore_process
 from typer.testing import CliRunner
 
 from pacscore.cli.app import app
@@ -35,19 +36,11 @@ COMMANDS = [
 ]
 
 
-def pacscore(*words: str | Path, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "pacscore", *map(str, words)],
-        capture_output=True, text=True, check=False, cwd=folder, env=os.environ | {"COLUMNS": "160"},
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def archive(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cli") / "archive"
-    assert pacscore("create", folder).returncode == 0
-    made = pacscore("ingest", folder, data / "series" / "sts003-ct", data / "series" / "sts003-pet", "--json")
+    assert pacscore_process("create", folder).returncode == 0
+    made = pacscore_process("ingest", folder, data / "series" / "sts003-ct", data / "series" / "sts003-pet", "--json")
     assert made.returncode == 0, made.stderr
     report = json.loads(made.stdout)
     assert {"stored", "duplicates", "versions", "quarantined", "skipped", "bytes_in", "bytes_stored", "seconds"} <= set(
@@ -65,7 +58,7 @@ def test_each_command_explains_itself_with_an_example(command: str) -> None:
 
 
 def test_find_prints_a_list_of_objects_by_keyword(archive: Path) -> None:
-    result = pacscore("find", archive, "Modality=PT", "--json")
+    result = pacscore_process("find", archive, "Modality=PT", "--json")
     (row,) = json.loads(result.stdout)
     assert row["Modality"] == "PT"
     assert row["geometry"] == "regular"
@@ -82,7 +75,7 @@ def test_find_answers_at_every_level(archive: Path, level: str) -> None:
 
 def test_show_tells_stacks_of_a_series_and_attributes_of_an_instance(archive: Path) -> None:
     uid = json.loads(pacscore("find", archive, "Modality=CT", "--json").stdout)[0]["SeriesInstanceUID"]
-    series = json.loads(pacscore("show", archive, uid, "--json").stdout)
+    series = json.loads(pacscore_process("show", archive, uid, "--json").stdout)
     assert series["stacks"][0]["shape"] == [51, 158, 154]
     instance = json.loads(pacscore("find", archive, "Modality=CT", "--level", "instance", "--json").stdout)[0]
     attributes = json.loads(pacscore("show", archive, instance["SOPInstanceUID"], "--json").stdout)
@@ -132,7 +125,7 @@ def test_render_makes_a_turntable(archive: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     uid = json.loads(pacscore("find", archive, "Modality=PT", "--json").stdout)[0]["SeriesInstanceUID"]
-    run = pacscore(
+    run = pacscore_process(
         "render", archive, uid, "--view", "turntable", "--count", "5", "--size", "48", "--seconds", "2", folder=tmp_path
     )
     assert run.returncode == 0, run.stderr
@@ -167,18 +160,18 @@ def test_what_a_view_does_not_know_is_misuse(archive: Path, tmp_path: Path, word
 
 
 def test_verify_stats_rebuild_and_seal_have_json(archive: Path) -> None:
-    assert json.loads(pacscore("verify", archive, "--json").stdout)["findings"] == []
-    stats = json.loads(pacscore("stats", archive, "--json").stdout)
+    assert json.loads(pacscore_process("verify", archive, "--json").stdout)["findings"] == []
+    stats = json.loads(pacscore_process("stats", archive, "--json").stdout)
     assert (stats["series"], stats["instances"], stats["verdicts"]) == (2, 102, {"regular": 2})
-    assert json.loads(pacscore("rebuild", archive, "--json").stdout)["instances"] == 102
-    assert json.loads(pacscore("seal", archive, "--json").stdout)["objects"] == 0
+    assert json.loads(pacscore_process("rebuild", archive, "--json").stdout)["instances"] == 102
+    assert json.loads(pacscore_process("seal", archive, "--json").stdout)["objects"] == 0
 
 
 def test_stats_say_what_waits_for_collection_and_seal_lets_it_go(
     archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "wait for collection" not in pacscore("stats", archive).stdout
-    pacscore("reseal", archive, "--strategy", "frames")
+    pacscore_process("reseal", archive, "--strategy", "frames")
     assert "2 superseded generations wait for collection: 2 files" in pacscore("stats", archive).stdout
     monkeypatch.setenv("PACSCORE_GRACE_SECONDS", "0")
     pacscore("seal", archive)
@@ -191,7 +184,7 @@ def test_a_quarantined_file_makes_exit_code_1_and_skipped_ones_do_not(data: Path
     skipped = pacscore("ingest", folder, data / "not_dicom", "--create")
     assert skipped.returncode == 0
     assert "photo.jpg: not DICOM" in skipped.stdout
-    broken = pacscore("ingest", folder, data / "broken" / "MR_truncated.dcm")
+    broken = pacscore_process("ingest", folder, data / "broken" / "MR_truncated.dcm")
     assert broken.returncode == 1
     assert "MR_truncated.dcm" in broken.stdout
 
@@ -214,13 +207,13 @@ def test_misuse_says_what_is_wrong_without_a_traceback(tmp_path: Path, words: li
 
 
 def test_a_query_key_that_is_none_is_named(archive: Path) -> None:
-    result = pacscore("find", archive, "Modalitty=CT")
+    result = pacscore_process("find", archive, "Modalitty=CT")
     assert result.returncode == 2
     assert "Modalitty" in result.stderr
 
 
 def test_the_demo_leaves_nothing_outside_its_folder(tmp_path: Path) -> None:
-    result = pacscore("demo", "--out", "look", "--json", folder=tmp_path)
+    result = pacscore_process("demo", "--out", "look", "--json", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     story = json.loads(result.stdout)
     assert story["proven"] == story["objects"] > 100
@@ -275,7 +268,7 @@ def test_a_file_name_that_is_no_text_is_listed_in_any_locale(tmp_path: Path) -> 
 
 
 def test_a_path_that_does_not_exist_is_misuse(archive: Path, tmp_path: Path) -> None:
-    result = pacscore("ingest", archive, tmp_path / "nowhere")
+    result = pacscore_process("ingest", archive, tmp_path / "nowhere")
     assert result.returncode == 2
     assert "does not exist" in result.stderr
 
@@ -288,7 +281,7 @@ def test_half_a_window_is_misuse(archive: Path, tmp_path: Path) -> None:
 
 def test_what_the_system_refuses_is_said_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "pacscore.toml").mkdir()
-    result = pacscore("find", tmp_path)
+    result = pacscore_process("find", tmp_path)
     assert result.returncode == 1
     assert "Is a directory" in result.stderr
     assert "Traceback" not in result.stderr

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_commands import pacscore
+from running import pacscore_process
 from typer.testing import CliRunner, Result
 
 import pacscore as core
@@ -58,12 +58,12 @@ def test_a_function_makes_a_table_and_a_second_run_resumes(
     import pyarrow.parquet
 
     words = ["map", folder / "archive", "--function", "mine:volume_ml", "-p", "threshold=0", "--out", tmp_path / "run"]
-    made = pacscore(*words, "--json", folder=folder)
+    made = pacscore_process(*words, "--json", folder=folder)
     assert made.returncode == 0, made.stderr
     assert json.loads(made.stdout)["done"] == 2
     table = pyarrow.parquet.read_table(tmp_path / "run" / "values.parquet").to_pydict()
     assert all(value > 0 for value in table["ml"])
-    again = pacscore(*words, folder=folder)
+    again = pacscore_process(*words, folder=folder)
     assert (again.returncode, "--resume" in again.stderr) == (2, True)
     monkeypatch.chdir(folder)
     assert "2 of 2 series done, 2 done before" in run(*words, "--resume").stdout

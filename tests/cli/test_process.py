@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_commands import pacscore
+from running import pacscore, pacscore_process
 
 import pacscore as core
 
@@ -35,7 +35,7 @@ def ct_of(folder: Path) -> str:
 
 def test_a_processed_series_is_stored_beside_its_source(archive: Path, median: Path) -> None:
     uid = ct_of(archive)
-    made = pacscore("process", archive, uid, "--pipeline", median, "--description", "Median 3", "--json")
+    made = pacscore_process("process", archive, uid, "--pipeline", median, "--description", "Median 3", "--json")
     assert made.returncode == 0, made.stderr
     report = json.loads(made.stdout)
     assert (report["source"], report["out"], report["steps"]) == (
