@@ -10,7 +10,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydicom.uid import UID
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import C_FIND, C_STORE, N_EVENT_REPORT
 
 from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.dimse.admission import Admission
-from pacscore.dimse.commands import StoreAnswer, StoreRequest, encode_answer
+from pacscore.dimse.commands import FindRequest, StoreAnswer, StoreRequest
 from pacscore.dimse.configuration import Limits, Right
 from pacscore.dimse.conversion import choose_contexts
 from pacscore.dimse.data_path import DataPath, Interrupted
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from pacscore.archive.outgoing import Outgoing
 
 _numbers = itertools.count(1)
+
+FindAnswer = tuple[int, bytes, str]
+"""Status of a C-FIND response, its encoded identifier, and a comment; either may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,10 @@ class Services(Protocol):
 
     def store(self, association: NodeAssociation, syntax: str, request: StoreRequest, data: Iterable[bytes]) -> Outcome:
         """Take an object that comes on the association."""
+        ...
+
+    def find_at_once(self, association: NodeAssociation, request: FindRequest, identifier: bytes, context: Any) -> bool:
+        """Answer a query that has one answer at most; whether it is such a one. There is no time to cancel it."""
         ...
 
     def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
@@ -227,6 +234,22 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             self.is_busy = False
             self.dul._idle_timer.restart()
 
+    def take_query(self, context_id: int, request: FindRequest, identifier: bytes) -> None:
+        """Have a query answered: at once by who has read it, where that takes no longer than handing it on."""
+        if not self.is_busy and self.services is not None and not self._sent_release:
+            self.is_busy = True
+            try:
+                if self.services.find_at_once(self, request, identifier, self._accepted_cx[context_id]):
+                    self.dul._idle_timer.restart()
+                    return
+            finally:
+                self.is_busy = False
+        message = C_FIND()
+        message.MessageID, message.Priority = request.message_id, 0
+        message.AffectedSOPClassUID = UID(request.sop_class_uid)
+        message.Identifier = BytesIO(identifier)
+        self.dimse.msg_queue.put((context_id, message))
+
     def run_reactor(self) -> None:
         """Serve until the association ends."""
         try:
@@ -292,16 +315,28 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             answer.ErrorComment = outcome.comment
         self.dimse.send_msg(answer, context.context_id)
 
-    def send_answer(self, context_id: int, answer: Any) -> None:
-        """Send a response without a data set, or with its encoded ``Identifier``: on our path by who has made it."""
-        identifier = getattr(answer, "Identifier", None)
-        command = None
-        if self._fast and answer.AffectedSOPClassUID is not None:
-            command = encode_answer(answer, has_data_set=identifier is not None)
-        if command is None:
+    def send_found(self, context_id: int, request: FindRequest, answers: Sequence[FindAnswer]) -> None:
+        """Send responses to a query, with their encoded identifiers: on our path by who has made them, together."""
+        if self._fast:
+            messages = [
+                (
+                    request.answer(status, comment, has_data_set=bool(identifier)),
+                    (identifier,) if identifier else None,
+                )
+                for status, identifier, comment in answers
+            ]
+            self.dul.write_messages(context_id, messages)
+            return
+        for status, identifier, comment in answers:
+            answer = C_FIND()
+            answer.MessageIDBeingRespondedTo = request.message_id
+            answer.AffectedSOPClassUID = UID(request.sop_class_uid)
+            answer.Status = status
+            if identifier:
+                answer.Identifier = BytesIO(identifier)
+            if comment:
+                answer.ErrorComment = comment
             self.dimse.send_msg(answer, context_id)
-        else:
-            self.dul.write_message(context_id, command, None if identifier is None else (identifier.getbuffer(),))
 
     # Sending objects, in either role.
 

@@ -19,7 +19,7 @@ from pacscore.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_s
 from pacscore.dimse import models
 from pacscore.dimse.admission import Admission
 from pacscore.dimse.association import NodeAssociation, Outcome
-from pacscore.dimse.commands import StoreRequest
+from pacscore.dimse.commands import FindRequest, StoreRequest
 from pacscore.dimse.configuration import ALL_RIGHTS, Limits
 from pacscore.dimse.connecting import Address, connect, make_entity
 from pacscore.dimse.identifiers import encode_data_set
@@ -256,6 +256,10 @@ class _Into:
             return Outcome(STORE_CANNOT_UNDERSTAND, comment_of(receipt.reason))
         self.count += 1
         return Outcome(SUCCESS)
+
+    def find_at_once(self, association: NodeAssociation, request: FindRequest, identifier: bytes, context: Any) -> bool:
+        """Not here."""
+        return False
 
     def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
         """Nothing else comes on such an association."""
