@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import queue
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,6 +26,7 @@ from pacscore.dimse.configuration import Limits, Right
 from pacscore.dimse.conversion import choose_contexts
 from pacscore.dimse.data_path import DataPath, Interrupted
 from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED
+from pacscore.dimse.waking import Checkpoint, SignallingQueue
 from pacscore.errors import DamagedError, StorageError, UnreachableError
 
 if TYPE_CHECKING:
@@ -81,37 +81,6 @@ class AcceptedContext:
     """Whether we are the user (SCU) of its service."""
 
 
-class _Checkpoint(threading.Event):
-    """Where pynetdicom's reactor pauses: here it sleeps until there is something to do, and serves messages at once.
-
-    Each of its own rounds begins with a sleep of a millisecond, which is longer than a query takes.
-    """
-
-    def __init__(self, serve: Callable[[], bool]) -> None:
-        super().__init__()
-        self.work = threading.Event()
-        self._serve = serve
-
-    def wait(self, timeout: float | None = None) -> bool:
-        while self.work.wait(0.25):
-            self.work.clear()
-            if not self._serve():
-                break  # Something else has happened: the reactor looks.
-        return super().wait(timeout)
-
-
-class _SignallingQueue(queue.Queue[Any]):
-    """A queue that tells when something was put into it."""
-
-    def __init__(self, signal: Callable[[], None]) -> None:
-        super().__init__()
-        self._signal = signal
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        super().put(item, block, timeout)
-        self._signal()
-
-
 class _Control(ACSE):  # type: ignore[misc]  # pynetdicom is not typed for us (pyproject).
     """Association control that asks for admission first."""
 
@@ -145,10 +114,10 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self.acse = _Control(self)
         if fast:
             self.dul = DataPath(self)
-            self._reactor_checkpoint = _Checkpoint(self._serve_waiting)
+            self._reactor_checkpoint = Checkpoint(self._serve_waiting)
             self._reactor_checkpoint.set()
-            self.dimse.msg_queue = _SignallingQueue(self.signal)
-            self.dul.to_user_queue = _SignallingQueue(self.signal)
+            self.dimse.msg_queue = SignallingQueue(self.signal)
+            self.dul.to_user_queue = SignallingQueue(self.signal)
         self.acse_timeout = limits.negotiation_seconds
         self.connection_timeout = limits.negotiation_seconds
         self.dimse_timeout = limits.answer_seconds
@@ -156,7 +125,7 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
 
     def signal(self) -> None:
         """Wake the reactor: there is something for it to do."""
-        if isinstance(self._reactor_checkpoint, _Checkpoint):
+        if isinstance(self._reactor_checkpoint, Checkpoint):
             self._reactor_checkpoint.work.set()
 
     @property
@@ -382,9 +351,9 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         found = self.answer()
         return None if found is None else StoreAnswer(found.Status, found.ErrorComment or "")
 
-    def answer(self) -> Any:
+    def answer(self, seconds: float | None = None) -> Any:
         """The next message that the peer sent us, None when the association ended or none came in time."""
-        deadline = time.monotonic() + self.limits.answer_seconds
+        deadline = time.monotonic() + (self.limits.answer_seconds if seconds is None else seconds)
         while time.monotonic() < deadline:
             try:
                 return self.dimse.msg_queue.get(timeout=0.25)[1]

@@ -41,7 +41,7 @@ from pacscore.dimse.commands import (
 )
 from pacscore.dimse.incoming_data import DataSet
 from pacscore.dimse.lines import tell
-from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of
+from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of, send_all
 from pacscore.errors import InvalidDicomError
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.25
 _PDU_BYTES_SENT = 1 << 17  # Larger ones gain nothing on loopback, and some peers allocate what is announced.
-_PARTS_PER_WRITE = 512  # IOV_MAX is 1024 on Linux.
 _BYTES_PER_WRITE = 1 << 20
 _MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error)
 
@@ -374,12 +373,12 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         waiting = 0
         with self._write_lock:
             for command, data in messages:
-                for pdu in pdus_of(context_id, COMMAND, (command,), size):
-                    parts += pdu
-                for pdu in () if data is None else pdus_of(context_id, 0, data, size):
-                    parts += pdu
-                    waiting += size
-                    if len(parts) >= _PARTS_PER_WRITE or waiting >= _BYTES_PER_WRITE:
+                for pdus in pdus_of(context_id, COMMAND, (command,), size):
+                    parts += pdus
+                for pdus in () if data is None else pdus_of(context_id, 0, data, size):
+                    parts += pdus
+                    waiting += len(pdus) // 2 * size
+                    if waiting >= _BYTES_PER_WRITE:
                         self._write(parts)
                         parts, waiting = [], 0
             self._write(parts)
@@ -392,14 +391,6 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             if isinstance(connection, ssl.SSLSocket):
                 connection.sendall(b"".join(parts))
                 return
-            while parts:
-                written = connection.sendmsg(parts)
-                done = 0
-                while done < len(parts) and written >= len(parts[done]):
-                    written -= len(parts[done])
-                    done += 1
-                parts = parts[done:]
-                if written:
-                    parts[0] = memoryview(parts[0])[written:]
+            send_all(connection, parts)
         except OSError as error:
             raise Interrupted from error
