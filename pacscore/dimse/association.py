@@ -188,7 +188,9 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             self.kill()
             return False
         for context in request.presentation_context_definition_list:
-            context.transfer_syntax = sorted(context.transfer_syntax, key=_preference)
+            wanted = sorted(context.transfer_syntax, key=_preference)
+            if wanted != context.transfer_syntax:  # Each one that is set is validated several times.
+                context.transfer_syntax = wanted
         return True
 
     def take_object(self, context_id: int, request: StoreRequest, data: Iterable[bytes]) -> Outcome:
