@@ -19,6 +19,7 @@ C_FIND_RQ = 0x0020
 _C_FIND_RSP = 0x8020
 NO_DATA_SET = 0x0101
 
+_ELEMENT, _LENGTH, _SHORT = struct.Struct("<HHI"), struct.Struct("<HHII"), struct.Struct("<H")
 _GROUP_LENGTH = 0x0000
 _AFFECTED_SOP_CLASS_UID = 0x0002
 _COMMAND_FIELD = 0x0100
@@ -179,7 +180,7 @@ def decode_command(data: bytes | bytearray) -> Command:
     while position < end:
         if end - position < 8:
             raise InvalidDicomError("a command set ends within an element.", offset=position)
-        group, element, length = struct.unpack_from("<HHI", data, position)
+        group, element, length = _ELEMENT.unpack_from(data, position)
         position += 8
         if group != 0 or length > end - position:
             raise InvalidDicomError(
@@ -193,12 +194,17 @@ def decode_command(data: bytes | bytearray) -> Command:
 
 
 def _encode(elements: list[tuple[int, bytes]]) -> bytes:
-    body = b"".join(struct.pack("<HHI", 0, element, len(value)) + value for element, value in elements)
-    return struct.pack("<HHII", 0, _GROUP_LENGTH, 4, len(body)) + body
+    parts = [b""]
+    length = 0
+    for element, value in elements:
+        parts += (_ELEMENT.pack(0, element, len(value)), value)
+        length += _ELEMENT.size + len(value)
+    parts[0] = _LENGTH.pack(0, _GROUP_LENGTH, 4, length)
+    return b"".join(parts)
 
 
 def _short(value: int) -> bytes:
-    return struct.pack("<H", value & 0xFFFF)
+    return _SHORT.pack(value & 0xFFFF)
 
 
 def _uid(text: str) -> bytes:
