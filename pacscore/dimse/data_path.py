@@ -173,7 +173,8 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             elif self._is_readable(connection):
                 self._fill(connection)
                 continue
-            elif self._begun and time.monotonic() > self._begun + self._limits.stall_seconds:
+            elif self._is_overdue() and not self._is_readable(connection):
+                # It is looked a last time: a machine that slept meanwhile has not heard the peer yet.
                 tell("association.stalled", level=logging.WARNING, association=self.assoc.number)
                 self._close("Evt19")
             elif not wait or self._kill_thread:
@@ -182,6 +183,9 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
                 return None
             if wait and not self._begun:
                 self._begun = time.monotonic()  # Within a message each PDU is due.
+
+    def _is_overdue(self) -> bool:
+        return bool(self._begun) and time.monotonic() > self._begun + self._limits.stall_seconds
 
     def _fill(self, connection: socket.socket) -> None:
         try:
