@@ -284,6 +284,7 @@ class Catalog:
         return finding.run(
             finding.Search(
                 read=self._reading,
+                look=self._connections.looking,
                 query=keys.parse(match or {}),
                 level=asked,
                 terms=terms,

@@ -41,6 +41,7 @@ class Search:
     """Everything a find was asked, understood."""
 
     read: Read
+    look: Read
     query: Query
     level: Level
     terms: tuple[paging.Term, ...]
@@ -108,7 +109,7 @@ def _by_identity(search: Search) -> Iterator[tuple[Answer, tuple[Any, ...]]] | N
     uids = by_uid.uids_asked(search.query.tests, search.level)
     if uids is None or search.place is not None or _returns_documents(search.query):
         return None
-    with search.read() as connection:
+    with search.look() as connection:
         rows = by_uid.rows_of(connection, uids, search.level)
     if rows is None:
         return None

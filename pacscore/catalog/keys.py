@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pacscore.catalog.attributes import BY_KEYWORD, Level
 from pacscore.catalog.matching import Equals, Items, Test, test_of
@@ -67,7 +68,7 @@ def parse(match: Mapping[str, Value]) -> Query:
             continue
         path = resolve(text)
         returned.append(path[0])
-        test = _test_at(path, value, text)
+        test = None if value == "" else _test_at(path, value, text)
         if test is None:
             continue
         if isinstance(test, Items):
@@ -95,6 +96,7 @@ def _merged(inner: list[tuple[str, Test]]) -> tuple[tuple[str, Test], ...]:
     return tuple(sorted(found.items(), key=lambda pair: pair[0]))
 
 
+@lru_cache(maxsize=4096)
 def resolve(text: str) -> tuple[str, ...]:
     """The document keys on the way to an attribute.
 
@@ -133,6 +135,7 @@ def _component(text: str) -> str | None:
     return text if text.isidentifier() and _vr_of_keyword(text) is not None else None
 
 
+@lru_cache(maxsize=4096)
 def vr_of(key: str) -> str:
     """The VR of a document key; "" when nothing is known of it."""
     return _vr_of_keyword(key) or "" if key.isidentifier() and not _TAG.fullmatch(key) else ""

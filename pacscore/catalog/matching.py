@@ -158,6 +158,8 @@ def test_of(vr: str, value: Value, key: str) -> Test | None:
     QueryError
         The value has no meaning for the VR; the message names the key.
     """
+    if value is None or value == "":
+        return None
     texts = [text for text in _texts(vr, value, key) if text]
     if not texts or (vr in WILDCARD_VRS and any(set(text) == {"*"} for text in texts)):
         return None

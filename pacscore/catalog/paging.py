@@ -11,6 +11,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, false, or_
@@ -38,7 +39,11 @@ def terms_of(order: str | Sequence[str] | None, level: Level) -> tuple[Term, ...
     QueryError
         An order by something that has no column, or that the level does not determine.
     """
-    asked = [order] if isinstance(order, str) else list(order or ())
+    return _terms_of((order,) if isinstance(order, str) else tuple(order or ()), level)
+
+
+@lru_cache(maxsize=256)
+def _terms_of(asked: tuple[str, ...], level: Level) -> tuple[Term, ...]:
     found = [_term(text, level) for text in asked]
     backward = bool(found) and found[0].descending
     if level is Level.PATIENT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -87,6 +88,8 @@ def _serve(archive: Path, node: Node, **options: Any) -> None:
     with pacscore.open(archive) as opened:
         server = DicomServer(opened, node, **options)
         server.start()
+        gc.collect()
+        gc.freeze()  # What the libraries hold for good is not looked through again at every collection.
         if options["listener"] is None:
             _say(node, server.port, archive)
         while not stopped.wait(0.5):

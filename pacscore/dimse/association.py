@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import itertools
 import queue
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,21 +17,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydicom.uid import UID
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE, N_EVENT_REPORT
+from pynetdicom.dimse_primitives import C_FIND, C_STORE, N_EVENT_REPORT
 
 from pacscore.dicom.syntaxes import transfer_syntax
 from pacscore.dimse.admission import Admission
-from pacscore.dimse.commands import StoreAnswer, StoreRequest, encode_answer
+from pacscore.dimse.commands import FindRequest, StoreAnswer, StoreRequest
 from pacscore.dimse.configuration import Limits, Right
 from pacscore.dimse.conversion import choose_contexts
 from pacscore.dimse.data_path import DataPath, Interrupted
 from pacscore.dimse.status import SOP_CLASS_NOT_SUPPORTED
+from pacscore.dimse.waking import Checkpoint, SignallingQueue
 from pacscore.errors import DamagedError, StorageError, UnreachableError
 
 if TYPE_CHECKING:
     from pacscore.archive.outgoing import Outgoing
 
 _numbers = itertools.count(1)
+
+FindAnswer = tuple[int, bytes, str]
+"""Status of a C-FIND response, its encoded identifier, and a comment; either may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,10 @@ class Services(Protocol):
         """Take an object that comes on the association."""
         ...
 
+    def find_at_once(self, association: NodeAssociation, request: FindRequest, identifier: bytes, context: Any) -> bool:
+        """Answer a query that has one answer at most; whether it is such a one. There is no time to cancel it."""
+        ...
+
     def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
         """Answer any other request."""
         ...
@@ -72,37 +79,6 @@ class AcceptedContext:
     transfer_syntax_uid: str
     we_send: bool
     """Whether we are the user (SCU) of its service."""
-
-
-class _Checkpoint(threading.Event):
-    """Where pynetdicom's reactor pauses: here it sleeps until there is something to do, and serves messages at once.
-
-    Each of its own rounds begins with a sleep of a millisecond, which is longer than a query takes.
-    """
-
-    def __init__(self, serve: Callable[[], bool]) -> None:
-        super().__init__()
-        self.work = threading.Event()
-        self._serve = serve
-
-    def wait(self, timeout: float | None = None) -> bool:
-        while self.work.wait(0.25):
-            self.work.clear()
-            if not self._serve():
-                break  # Something else has happened: the reactor looks.
-        return super().wait(timeout)
-
-
-class _SignallingQueue(queue.Queue[Any]):
-    """A queue that tells when something was put into it."""
-
-    def __init__(self, signal: Callable[[], None]) -> None:
-        super().__init__()
-        self._signal = signal
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        super().put(item, block, timeout)
-        self._signal()
 
 
 class _Control(ACSE):  # type: ignore[misc]  # pynetdicom is not typed for us (pyproject).
@@ -138,10 +114,10 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         self.acse = _Control(self)
         if fast:
             self.dul = DataPath(self)
-            self._reactor_checkpoint = _Checkpoint(self._serve_waiting)
+            self._reactor_checkpoint = Checkpoint(self._serve_waiting)
             self._reactor_checkpoint.set()
-            self.dimse.msg_queue = _SignallingQueue(self.signal)
-            self.dul.to_user_queue = _SignallingQueue(self.signal)
+            self.dimse.msg_queue = SignallingQueue(self.signal)
+            self.dul.to_user_queue = SignallingQueue(self.signal)
         self.acse_timeout = limits.negotiation_seconds
         self.connection_timeout = limits.negotiation_seconds
         self.dimse_timeout = limits.answer_seconds
@@ -149,7 +125,7 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
 
     def signal(self) -> None:
         """Wake the reactor: there is something for it to do."""
-        if isinstance(self._reactor_checkpoint, _Checkpoint):
+        if isinstance(self._reactor_checkpoint, Checkpoint):
             self._reactor_checkpoint.work.set()
 
     @property
@@ -212,7 +188,9 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             self.kill()
             return False
         for context in request.presentation_context_definition_list:
-            context.transfer_syntax = sorted(context.transfer_syntax, key=_preference)
+            wanted = sorted(context.transfer_syntax, key=_preference)
+            if wanted != context.transfer_syntax:  # Each one that is set is validated several times.
+                context.transfer_syntax = wanted
         return True
 
     def take_object(self, context_id: int, request: StoreRequest, data: Iterable[bytes]) -> Outcome:
@@ -226,6 +204,22 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         finally:
             self.is_busy = False
             self.dul._idle_timer.restart()
+
+    def take_query(self, context_id: int, request: FindRequest, identifier: bytes) -> None:
+        """Have a query answered: at once by who has read it, where that takes no longer than handing it on."""
+        if not self.is_busy and self.services is not None and not self._sent_release:
+            self.is_busy = True
+            try:
+                if self.services.find_at_once(self, request, identifier, self._accepted_cx[context_id]):
+                    self.dul._idle_timer.restart()
+                    return
+            finally:
+                self.is_busy = False
+        message = C_FIND()
+        message.MessageID, message.Priority = request.message_id, 0
+        message.AffectedSOPClassUID = UID(request.sop_class_uid)
+        message.Identifier = BytesIO(identifier)
+        self.dimse.msg_queue.put((context_id, message))
 
     def run_reactor(self) -> None:
         """Serve until the association ends."""
@@ -292,16 +286,28 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
             answer.ErrorComment = outcome.comment
         self.dimse.send_msg(answer, context.context_id)
 
-    def send_answer(self, context_id: int, answer: Any) -> None:
-        """Send a response without a data set, or with its encoded ``Identifier``: on our path by who has made it."""
-        identifier = getattr(answer, "Identifier", None)
-        command = None
-        if self._fast and answer.AffectedSOPClassUID is not None:
-            command = encode_answer(answer, has_data_set=identifier is not None)
-        if command is None:
+    def send_found(self, context_id: int, request: FindRequest, answers: Sequence[FindAnswer]) -> None:
+        """Send responses to a query, with their encoded identifiers: on our path by who has made them, together."""
+        if self._fast:
+            messages = [
+                (
+                    request.answer(status, comment, has_data_set=bool(identifier)),
+                    (identifier,) if identifier else None,
+                )
+                for status, identifier, comment in answers
+            ]
+            self.dul.write_messages(context_id, messages)
+            return
+        for status, identifier, comment in answers:
+            answer = C_FIND()
+            answer.MessageIDBeingRespondedTo = request.message_id
+            answer.AffectedSOPClassUID = UID(request.sop_class_uid)
+            answer.Status = status
+            if identifier:
+                answer.Identifier = BytesIO(identifier)
+            if comment:
+                answer.ErrorComment = comment
             self.dimse.send_msg(answer, context_id)
-        else:
-            self.dul.write_message(context_id, command, None if identifier is None else (identifier.getbuffer(),))
 
     # Sending objects, in either role.
 
@@ -347,9 +353,9 @@ class NodeAssociation(Association):  # type: ignore[misc]  # As above.
         found = self.answer()
         return None if found is None else StoreAnswer(found.Status, found.ErrorComment or "")
 
-    def answer(self) -> Any:
+    def answer(self, seconds: float | None = None) -> Any:
         """The next message that the peer sent us, None when the association ended or none came in time."""
-        deadline = time.monotonic() + self.limits.answer_seconds
+        deadline = time.monotonic() + (self.limits.answer_seconds if seconds is None else seconds)
         while time.monotonic() < deadline:
             try:
                 return self.dimse.msg_queue.get(timeout=0.25)[1]

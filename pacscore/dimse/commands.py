@@ -9,10 +9,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from pynetdicom.dimse_primitives import C_FIND
-
+from pacscore.dimse import models
 from pacscore.errors import InvalidDicomError
 
 C_STORE_RQ = 0x0001
@@ -21,6 +19,7 @@ C_FIND_RQ = 0x0020
 _C_FIND_RSP = 0x8020
 NO_DATA_SET = 0x0101
 
+_ELEMENT, _LENGTH, _SHORT = struct.Struct("<HHI"), struct.Struct("<HHII"), struct.Struct("<H")
 _GROUP_LENGTH = 0x0000
 _AFFECTED_SOP_CLASS_UID = 0x0002
 _COMMAND_FIELD = 0x0100
@@ -115,6 +114,37 @@ class StoreRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class FindRequest:
+    """A C-FIND request without its identifier (PS3.7 table 9.3-3)."""
+
+    message_id: int
+    sop_class_uid: str
+
+    @classmethod
+    def of(cls, command: Command) -> FindRequest | None:
+        """Read one; None where it is no complete request to a model that is served."""
+        sop_class_uid = command.text(_AFFECTED_SOP_CLASS_UID)
+        is_whole = command.has_data_set and 0 <= command.number(_PRIORITY, -1) <= 2
+        if command.field != C_FIND_RQ or not is_whole or sop_class_uid not in (models.PATIENT_FIND, models.STUDY_FIND):
+            return None
+        message_id = command.number(_MESSAGE_ID, -1)
+        return None if message_id < 0 else cls(message_id, sop_class_uid)
+
+    def answer(self, status: int, comment: str = "", *, has_data_set: bool) -> bytes:
+        """The command set of a response to it (PS3.7 table 9.3-4)."""
+        elements = [
+            (_AFFECTED_SOP_CLASS_UID, _uid(self.sop_class_uid)),
+            (_COMMAND_FIELD, _short(_C_FIND_RSP)),
+            (_MESSAGE_ID_ANSWERED, _short(self.message_id)),
+            (_DATA_SET_TYPE, _short(0x0001 if has_data_set else NO_DATA_SET)),
+            (_STATUS, _short(status)),
+        ]
+        if comment:
+            elements.append((_ERROR_COMMENT, _even(comment.encode("ascii", "replace"), b" ")))
+        return _encode(elements)
+
+
+@dataclass(frozen=True, slots=True)
 class StoreAnswer:
     """A C-STORE response."""
 
@@ -150,7 +180,7 @@ def decode_command(data: bytes | bytearray) -> Command:
     while position < end:
         if end - position < 8:
             raise InvalidDicomError("a command set ends within an element.", offset=position)
-        group, element, length = struct.unpack_from("<HHI", data, position)
+        group, element, length = _ELEMENT.unpack_from(data, position)
         position += 8
         if group != 0 or length > end - position:
             raise InvalidDicomError(
@@ -163,43 +193,18 @@ def decode_command(data: bytes | bytearray) -> Command:
     return Command(values)
 
 
-def find_request(command: Command) -> C_FIND | None:
-    """A C-FIND request without its identifier, as a primitive of pynetdicom; None where that would not take it."""
-    if command.field != C_FIND_RQ or not command.has_data_set:
-        return None
-    request = C_FIND()
-    try:
-        request.MessageID = command.number(_MESSAGE_ID, -1)
-        request.AffectedSOPClassUID = command.text(_AFFECTED_SOP_CLASS_UID)
-        request.Priority = command.number(_PRIORITY, -1)
-    except (ValueError, TypeError):
-        return None
-    return request
-
-
-def encode_answer(answer: Any, *, has_data_set: bool) -> bytes | None:
-    """The command set of a C-FIND response, a primitive of pynetdicom (PS3.7 table 9.3-4); None for any other."""
-    if not isinstance(answer, C_FIND):
-        return None
-    elements = [
-        (_AFFECTED_SOP_CLASS_UID, _uid(str(answer.AffectedSOPClassUID))),
-        (_COMMAND_FIELD, _short(_C_FIND_RSP)),
-        (_MESSAGE_ID_ANSWERED, _short(answer.MessageIDBeingRespondedTo)),
-        (_DATA_SET_TYPE, _short(0x0001 if has_data_set else NO_DATA_SET)),
-        (_STATUS, _short(answer.Status)),
-    ]
-    if answer.ErrorComment:
-        elements.append((_ERROR_COMMENT, _even(answer.ErrorComment.encode("ascii", "replace"), b" ")))
-    return _encode(elements)
-
-
 def _encode(elements: list[tuple[int, bytes]]) -> bytes:
-    body = b"".join(struct.pack("<HHI", 0, element, len(value)) + value for element, value in elements)
-    return struct.pack("<HHII", 0, _GROUP_LENGTH, 4, len(body)) + body
+    parts = [b""]
+    length = 0
+    for element, value in elements:
+        parts += (_ELEMENT.pack(0, element, len(value)), value)
+        length += _ELEMENT.size + len(value)
+    parts[0] = _LENGTH.pack(0, _GROUP_LENGTH, 4, length)
+    return b"".join(parts)
 
 
 def _short(value: int) -> bytes:
-    return struct.pack("<H", value & 0xFFFF)
+    return _SHORT.pack(value & 0xFFFF)
 
 
 def _uid(text: str) -> bytes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydicom.uid import UID
 from pynetdicom import AE, _config, build_context, build_role, evt
+from pynetdicom._validators import validate_ui
 from pynetdicom.association import MODE_ACCEPTOR, MODE_REQUESTOR
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
@@ -17,6 +19,13 @@ from pacscore.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSI
 from pacscore.dimse.association import NodeAssociation, Services
 from pacscore.dimse.configuration import Limits
 from pacscore.errors import RefusedError, UnreachableError
+
+
+@lru_cache(maxsize=4096)
+def _validated(value: UID) -> tuple[bool, str]:
+    """What pynetdicom thinks of a UID: one request for an association asks for the same few thousands of times."""
+    found: tuple[bool, str] = validate_ui(value)
+    return found
 
 
 def make_entity(ae_title: str, limits: Limits) -> Any:
@@ -28,6 +37,7 @@ def make_entity(ae_title: str, limits: Limits) -> Any:
     _config.UNRESTRICTED_STORAGE_SERVICE = True
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.VALIDATORS["UI"] = _validated
     entity = AE(ae_title=ae_title)
     entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME

@@ -23,12 +23,10 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from pynetdicom.dimse_primitives import C_FIND
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -36,14 +34,14 @@ from pacscore.dimse.commands import (
     C_STORE_RQ,
     C_STORE_RSP,
     Command,
+    FindRequest,
     StoreAnswer,
     StoreRequest,
     decode_command,
-    find_request,
 )
 from pacscore.dimse.incoming_data import DataSet
 from pacscore.dimse.lines import tell
-from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of
+from pacscore.dimse.pdus import COMMAND, HEADER, LAST, P_DATA_TF, PduBody, PduBuffer, fragments_of, pdus_of, send_all
 from pacscore.errors import InvalidDicomError
 
 if TYPE_CHECKING:
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.25
 _PDU_BYTES_SENT = 1 << 17  # Larger ones gain nothing on loopback, and some peers allocate what is announced.
-_PARTS_PER_WRITE = 512  # IOV_MAX is 1024 on Linux.
 _BYTES_PER_WRITE = 1 << 20
 _MALFORMED = (ValueError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError, struct.error)
 
@@ -77,7 +74,7 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         self._command = bytearray()
         self._message_bytes = 0
         self._context_id: int | None = None  # Of the message that is being received.
-        self._query: tuple[C_FIND, bytearray] | None = None
+        self._query: tuple[FindRequest, bytearray] | None = None
         self._expects_data = False
         self._write_lock = threading.RLock()
         self._wake_lock = threading.Lock()
@@ -176,7 +173,8 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             elif self._is_readable(connection):
                 self._fill(connection)
                 continue
-            elif self._begun and time.monotonic() > self._begun + self._limits.stall_seconds:
+            elif self._is_overdue() and not self._is_readable(connection):
+                # It is looked a last time: a machine that slept meanwhile has not heard the peer yet.
                 tell("association.stalled", level=logging.WARNING, association=self.assoc.number)
                 self._close("Evt19")
             elif not wait or self._kill_thread:
@@ -185,6 +183,9 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
                 return None
             if wait and not self._begun:
                 self._begun = time.monotonic()  # Within a message each PDU is due.
+
+    def _is_overdue(self) -> bool:
+        return bool(self._begun) and time.monotonic() > self._begun + self._limits.stall_seconds
 
     def _fill(self, connection: socket.socket) -> None:
         try:
@@ -267,7 +268,10 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             else:
                 self._query[1].extend(data)
             if control & LAST:
+                query, self._query = self._query, None
                 self._message_done()
+                if query is not None:
+                    self.assoc.take_query(context_id, query[0], bytes(query[1]))
 
     def _check_order(self, context_id: int, control: int) -> None:
         begun = self._context_id is not None
@@ -288,7 +292,7 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             self.answers.put(StoreAnswer.of(command))
         else:
             self._expects_data = command.has_data_set
-            query = find_request(command)
+            query = FindRequest.of(command)
             if query is not None:
                 self._query = query, bytearray()
             else:
@@ -298,11 +302,6 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         self._command.clear()
 
     def _message_done(self) -> None:
-        if self._query is not None:
-            request, identifier = self._query
-            request.Identifier = BytesIO(identifier)
-            self.assoc.dimse.msg_queue.put((self._context_id, request))
-            self._query = None
         self._context_id, self._expects_data, self._message_bytes = None, False, 0
 
     def _forward(self, context_id: int, control: int, data: memoryview) -> None:
@@ -358,6 +357,18 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         Raises
         ------
         Interrupted
+            As ``write_messages``.
+        """
+        self.write_messages(context_id, [(command, data)])
+
+    def write_messages(
+        self, context_id: int, messages: Sequence[tuple[bytes, Iterable[bytes | memoryview] | None]]
+    ) -> None:
+        """Write messages one behind the other, small ones by one call of the system.
+
+        Raises
+        ------
+        Interrupted
             The connection is closed, or the peer has not taken a byte for ``stall_seconds``.
         """
         peer_max = self.assoc.dimse.maximum_pdu_size or _PDU_BYTES_SENT
@@ -365,14 +376,15 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
         parts: list[Any] = []
         waiting = 0
         with self._write_lock:
-            for pdu in pdus_of(context_id, COMMAND, (command,), size):
-                parts += pdu
-            for pdu in () if data is None else pdus_of(context_id, 0, data, size):
-                parts += pdu
-                waiting += size
-                if len(parts) >= _PARTS_PER_WRITE or waiting >= _BYTES_PER_WRITE:
-                    self._write(parts)
-                    parts, waiting = [], 0
+            for command, data in messages:
+                for pdus in pdus_of(context_id, COMMAND, (command,), size):
+                    parts += pdus
+                for pdus in () if data is None else pdus_of(context_id, 0, data, size):
+                    parts += pdus
+                    waiting += len(pdus) // 2 * size
+                    if waiting >= _BYTES_PER_WRITE:
+                        self._write(parts)
+                        parts, waiting = [], 0
             self._write(parts)
 
     def _write(self, parts: list[Any]) -> None:
@@ -383,14 +395,6 @@ class DataPath(DULServiceProvider):  # type: ignore[misc]  # pynetdicom is not t
             if isinstance(connection, ssl.SSLSocket):
                 connection.sendall(b"".join(parts))
                 return
-            while parts:
-                written = connection.sendmsg(parts)
-                done = 0
-                while done < len(parts) and written >= len(parts[done]):
-                    written -= len(parts[done])
-                    done += 1
-                parts = parts[done:]
-                if written:
-                    parts[0] = memoryview(parts[0])[written:]
+            send_all(connection, parts)
         except OSError as error:
             raise Interrupted from error

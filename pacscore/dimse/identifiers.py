@@ -15,14 +15,9 @@ from pynetdicom.dsutils import decode, encode
 
 from pacscore.dicom.dictionary import find_keyword, find_tag, find_vr
 from pacscore.dicom.syntaxes import transfer_syntax
+from pacscore.dimse.plain_queries import INSTANCE_AVAILABILITY, OURS, TIMEZONE
 from pacscore.errors import QueryError
 
-_CHARACTER_SET = 0x00080005
-_LEVEL = 0x00080052
-_RETRIEVE_AE_TITLE = 0x00080054
-_INSTANCE_AVAILABILITY = 0x00080056
-_TIMEZONE = 0x00080201
-_OURS = frozenset({_CHARACTER_SET, _LEVEL, _RETRIEVE_AE_TITLE, _INSTANCE_AVAILABILITY, _TIMEZONE})
 _UTF_8 = "ISO_IR 192"
 _TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _BINARY_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -70,7 +65,7 @@ def read_identifier(raw: BytesIO | None, syntax_uid: str, levels: Iterable[str])
     match: dict[str, Any] = {}
     unsupported: list[str] = []
     for element in stated:
-        if int(element.tag) in _OURS or element.tag.element == 0:
+        if int(element.tag) in OURS or element.tag.element == 0:
             continue
         keyword = find_keyword(int(element.tag))
         if keyword is None or element.VR in _BINARY_VRS:
@@ -117,21 +112,22 @@ def _query_value(element: DataElement) -> Any:
 
 def answer_data_set(found: Mapping[str, Any], identifier: Identifier, ae_title: str) -> Dataset:
     """The answer to a query: each element asked for, empty where there is no value (PS3.4 C.4.1.3.1)."""
-    answer = Dataset()
+    answer, given = Dataset(), []
     for element in identifier.wanted:
         tag = int(element.tag)
-        if tag in _OURS or element.tag.element == 0:
+        if tag in OURS or element.tag.element == 0:
             continue
         keyword = find_keyword(tag)
         if keyword is not None and str(element.tag) not in identifier.unsupported:
             answer.add(_answer_element(tag, element.VR, found.get(keyword), element))
+            given.append(found.get(keyword))
     answer.QueryRetrieveLevel = identifier.level
     answer.RetrieveAETitle = ae_title
-    if _INSTANCE_AVAILABILITY in identifier.wanted:
+    if INSTANCE_AVAILABILITY in identifier.wanted:
         answer.InstanceAvailability = "ONLINE"
-    if _TIMEZONE in identifier.wanted:
+    if TIMEZONE in identifier.wanted:
         answer.TimezoneOffsetFromUTC = found.get("TimezoneOffsetFromUTC") or ""
-    character_set = _character_set(found, identifier.character_set)
+    character_set = _character_set(given, identifier.character_set)
     if character_set:
         answer.SpecificCharacterSet = character_set
     return answer
@@ -169,9 +165,9 @@ def _item(value: Mapping[str, Any], wanted: set[str] | None) -> Dataset:
     return made
 
 
-def _character_set(found: Mapping[str, Any], asked: str | list[str]) -> str | list[str]:
+def _character_set(given: list[Any], asked: str | list[str]) -> str | list[str]:
     """The request's, if it can say every text of the answer; else UTF-8 (PS3.4 C.4.1.1.3.2)."""
-    texts = [text for text in _texts(found) if not text.isascii()]
+    texts = [text for text in _texts(given) if not text.isascii()]
     if not texts:
         return asked if asked else ""
     names = list(asked) if not isinstance(asked, str) else [asked]

@@ -16,6 +16,7 @@ COMMAND, LAST = 1, 2  # Bits of a message control header (PS3.8 annex E.2).
 
 _ITEM = struct.Struct(">IBB")
 _PDU_AND_ITEM = struct.Struct(">BBIIBB")
+_PARTS_PER_WRITE = 512  # IOV_MAX is 1024 on Linux.
 _PDU_KINDS = frozenset(range(1, 8))
 
 PduBody = tuple[int, memoryview]
@@ -97,30 +98,47 @@ def fragments_of(body: memoryview) -> Iterator[tuple[int, int, memoryview]]:
 def pdus_of(
     context_id: int, control: int, pieces: Iterable[bytes | memoryview], fragment_bytes: int
 ) -> Iterator[list[Any]]:
-    """Header and bytes of each PDU that carries a part of a message: one item a PDU, no copy.
+    """Headers and bytes of the PDUs that carry a message, some PDUs at a time: one item a PDU, no copy.
 
     A fragment goes on from one piece into the next, so every PDU but the last is as long as the peer takes it.
     """
     parts: list[Any] = []
     room = fragment_bytes
+    full = _pdu_header(context_id, control, fragment_bytes)
     for piece in pieces:
         length = len(piece)
-        position = 0
         if length <= room:  # Most commands, headers and tails.
             parts.append(piece)
             room -= length
             continue
         view = memoryview(piece)
-        while position < length:
-            if not room:
-                yield [_pdu_header(context_id, control, fragment_bytes), *parts]
-                parts, room = [], fragment_bytes
-            taken = min(room, length - position)
-            parts.append(view[position : position + taken])
-            position += taken
-            room -= taken
+        if room:
+            parts.append(view[:room])
+        found = [full, *parts]
+        last = room + (length - room - 1) // fragment_bytes * fragment_bytes  # What is behind it may be the very last.
+        for position in range(room, last, fragment_bytes):
+            found += (full, view[position : position + fragment_bytes])
+        yield found
+        parts, room = [view[last:]], fragment_bytes - (length - last)
     yield [_pdu_header(context_id, control | LAST, fragment_bytes - room), *parts]
 
 
 def _pdu_header(context_id: int, control: int, length: int) -> bytes:
     return _PDU_AND_ITEM.pack(P_DATA_TF, 0, length + 6, length + 2, context_id, control)
+
+
+def send_all(connection: socket.socket, parts: list[Any]) -> None:
+    """Send parts in order by gathering writes, however few bytes the system takes at a time."""
+    for at in range(0, len(parts), _PARTS_PER_WRITE):
+        left = parts[at : at + _PARTS_PER_WRITE]
+        while left:
+            written = connection.sendmsg(left)
+            if written == sum(map(len, left)):
+                break
+            done = 0
+            while done < len(left) and written >= len(left[done]):
+                written -= len(left[done])
+                done += 1
+            left = left[done:]
+            if written:
+                left[0] = memoryview(left[0])[written:]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom.dimse_primitives import C_CANCEL, C_ECHO, C_FIND, C_GET, C_MOVE
+from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_GET, C_MOVE
 from pynetdicom.dsutils import decode
 
 from pacscore.archive.report import ReceiveStatus
@@ -18,8 +18,9 @@ from pacscore.dicom.dictionary import find_tag
 from pacscore.dicom.syntaxes import EXPLICIT_LITTLE, IMPLICIT_LITTLE, transfer_syntax
 from pacscore.dimse import models
 from pacscore.dimse.admission import Admission
+from pacscore.dimse.asking import NOT_FINAL, answers_to, ask, cancel
 from pacscore.dimse.association import NodeAssociation, Outcome
-from pacscore.dimse.commands import StoreRequest
+from pacscore.dimse.commands import FindRequest, StoreRequest
 from pacscore.dimse.configuration import ALL_RIGHTS, Limits
 from pacscore.dimse.connecting import Address, connect, make_entity
 from pacscore.dimse.identifiers import encode_data_set
@@ -27,13 +28,12 @@ from pacscore.dimse.proposing import class_groups, contexts_to_get, usual_classe
 from pacscore.dimse.status import (
     CANCELLED,
     PENDING,
-    PENDING_WITHOUT_SOME_KEYS,
     STORE_CANNOT_UNDERSTAND,
     SUCCESS,
     comment_of,
     statuses_of,
 )
-from pacscore.errors import PacscoreError, QueryError, RefusedError, UnreachableError
+from pacscore.errors import PacscoreError, QueryError, RefusedError
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
@@ -125,7 +125,7 @@ def echo(address: Address, *, ae_title: str = "PACSCORE", limits: Limits | None 
         request = C_ECHO()
         request.MessageID = 1
         request.AffectedSOPClassUID = UID(models.VERIFICATION)
-        answer = _ask(association, request)
+        answer = ask(association, request)
         if answer.Status != SUCCESS:
             raise RefusedError(f"{address.ae_title} answers with status 0x{answer.Status:04X}.")
 
@@ -156,15 +156,16 @@ def query(
         request.Priority = 0
         request.Identifier = encode_data_set(identifier, syntax)
         count = 0
-        for answer in _answers(association, request):
-            if answer.Status in (PENDING, PENDING_WITHOUT_SOME_KEYS):
-                count += 1
-                if limit is None or count <= limit:
-                    yield _as_dict(_decoded(answer.Identifier, syntax))
-                if limit is not None and count == limit:
-                    _cancel(association, request)
-            else:
-                _check_final(answer, address, also=(CANCELLED,))
+        with closing(answers_to(association, request)) as answers:
+            for answer in answers:
+                if answer.Status in NOT_FINAL:
+                    count += 1
+                    if limit is None or count <= limit:
+                        yield _as_dict(_decoded(answer.Identifier, syntax))
+                    if limit is not None and count == limit:
+                        cancel(association, request)
+                else:
+                    _check_final(answer, address, also=(CANCELLED,))
 
 
 def move(
@@ -257,6 +258,10 @@ class _Into:
         self.count += 1
         return Outcome(SUCCESS)
 
+    def find_at_once(self, association: NodeAssociation, request: FindRequest, identifier: bytes, context: Any) -> bool:
+        """Not here."""
+        return False
+
     def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
         """Nothing else comes on such an association."""
         association.abort()
@@ -284,51 +289,27 @@ class _Exchange:
         request.Priority = 0
         request.Identifier = encode_data_set(identifier, syntax)
         state, has_cancelled = Retrieved(), False
-        for answer in _answers(self.association, request):
-            state.completed = answer.NumberOfCompletedSuboperations or state.completed
-            state.failed = answer.NumberOfFailedSuboperations or state.failed
-            state.warnings = answer.NumberOfWarningSuboperations or state.warnings
-            state.remaining = answer.NumberOfRemainingSuboperations or 0
-            state.cancelled = answer.Status == CANCELLED
-            self.told(state)
-            if answer.Status == PENDING and not has_cancelled and self.stopped():
-                _cancel(self.association, request)
-                has_cancelled = True
-            if answer.Status != PENDING:
-                if answer.Identifier is not None:
-                    uids = _decoded(answer.Identifier, syntax).get("FailedSOPInstanceUIDList", [])
-                    state.failed_uids = [str(each) for each in ([uids] if isinstance(uids, str) else uids or [])]
-                if not (answer.Status & 0xF000 == 0xB000 or state.failed):
-                    _check_final(answer, self.address, also=(CANCELLED,))
+        with closing(answers_to(self.association, request)) as answers:
+            for answer in answers:
+                state.completed = answer.NumberOfCompletedSuboperations or state.completed
+                state.failed = answer.NumberOfFailedSuboperations or state.failed
+                state.warnings = answer.NumberOfWarningSuboperations or state.warnings
+                state.remaining = answer.NumberOfRemainingSuboperations or 0
+                state.cancelled = answer.Status == CANCELLED
+                self.told(state)
+                if answer.Status == PENDING and not has_cancelled and self.stopped():
+                    cancel(self.association, request)
+                    has_cancelled = True
+                if answer.Status != PENDING:
+                    self._finish(state, answer, syntax)
         return state
 
-
-def _ask(association: NodeAssociation, request: Any) -> Any:
-    return next(_answers(association, request))
-
-
-def _answers(association: NodeAssociation, request: Any) -> Iterator[Any]:
-    """The responses to a request, up to the final one."""
-    uid = str(request.AffectedSOPClassUID)
-    context = next((each for each in association.contexts if each.sop_class_uid == uid), None)
-    if context is None:
-        raise RefusedError(f"{association.acceptor.ae_title} does not offer {UID(uid).name}.")
-    association.dimse.send_msg(request, context.context_id)
-    while True:
-        answer = association.answer()
-        if answer is None or answer.Status is None:
-            raise UnreachableError(f"the association with {association.acceptor.ae_title} ended before it answered.")
-        yield answer
-        if answer.Status not in (PENDING, PENDING_WITHOUT_SOME_KEYS):
-            return
-
-
-def _cancel(association: NodeAssociation, request: Any) -> None:
-    uid = str(request.AffectedSOPClassUID)
-    context = next(each for each in association.contexts if each.sop_class_uid == uid)
-    cancel = C_CANCEL()
-    cancel.MessageIDBeingRespondedTo = request.MessageID
-    association.dimse.send_msg(cancel, context.context_id)
+    def _finish(self, state: Retrieved, answer: Any, syntax: str) -> None:
+        if answer.Identifier is not None:
+            uids = _decoded(answer.Identifier, syntax).get("FailedSOPInstanceUIDList", [])
+            state.failed_uids = [str(each) for each in ([uids] if isinstance(uids, str) else uids or [])]
+        if not (answer.Status & 0xF000 == 0xB000 or state.failed):
+            _check_final(answer, self.address, also=(CANCELLED,))
 
 
 def _check_final(answer: Any, address: Address, also: tuple[int, ...] = ()) -> None:

@@ -16,10 +16,11 @@ from pacscore.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_BIG, EXPLICIT_LITT
 from pacscore.dimse import committing, forwarding, models
 from pacscore.dimse.admission import Admission, judge
 from pacscore.dimse.association import NodeAssociation, Outcome
+from pacscore.dimse.commands import FindRequest
 from pacscore.dimse.committing import Committing
 from pacscore.dimse.configuration import Node
 from pacscore.dimse.connecting import accept, make_entity
-from pacscore.dimse.finding import answer_find
+from pacscore.dimse.finding import answer_find, answer_find_at_once
 from pacscore.dimse.forwarding import Forwarding
 from pacscore.dimse.lines import tell
 from pacscore.dimse.retrieving import answer_get, answer_move
@@ -219,13 +220,19 @@ class DicomServer:
         """Take an object."""
         return self.receiver.store(association, syntax, request, data)
 
+    def find_at_once(self, association: NodeAssociation, request: FindRequest, identifier: bytes, context: Any) -> bool:
+        """Answer a query for one study or series by its UID."""
+        return answer_find_at_once(self, association, request, identifier, context)
+
     def serve(self, association: NodeAssociation, request: Any, context: Any) -> None:
         """Answer any other request."""
         if str(context.abstract_syntax) not in models.SERVED:
             # pynetdicom takes a class it has no name for as storage; nothing but storing is offered there.
             self._answer(association, request, context, SOP_CLASS_NOT_SUPPORTED)
         elif isinstance(request, C_FIND):
-            answer_find(self, association, request, context)
+            raw = b"" if request.Identifier is None else request.Identifier.getvalue()
+            find = FindRequest(int(request.MessageID), str(request.AffectedSOPClassUID))
+            answer_find(self, association, find, raw, context)
         elif isinstance(request, C_GET):
             answer_get(self, association, request, context)
         elif isinstance(request, C_MOVE):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -8,7 +10,7 @@ from dimse.raw_peer import pdu, pdv
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacscore.dimse.pdus import PduBuffer, fragments_of, pdus_of
+from pacscore.dimse.pdus import PduBuffer, fragments_of, pdus_of, send_all
 from pacscore.errors import InvalidDicomError
 
 
@@ -29,8 +31,13 @@ def test_noise_in_a_pdu_is_refused_and_nothing_else(noise: bytes) -> None:
 @given(st.lists(st.binary(max_size=1500), max_size=5), st.integers(1, 700))
 def test_a_message_is_cut_into_fragments_that_make_it_again(pieces: list[bytes], size: int) -> None:
     data = b"".join(pieces)
-    pdus = [b"".join(map(bytes, parts)) for parts in pdus_of(5, 0, map(memoryview, pieces), size)]
-    found = [next(fragments_of(memoryview(each)[6:])) for each in pdus]
+    stream = memoryview(b"".join(part for parts in pdus_of(5, 0, map(memoryview, pieces), size) for part in parts))
+    found = []
+    while stream:
+        kind, _, length = struct.unpack_from(">BBI", stream)
+        found += list(fragments_of(stream[6 : 6 + length]))
+        assert kind == 4
+        stream = stream[6 + length :]
     assert b"".join(bytes(part) for _, _, part in found) == data
     assert [control & 2 for _, control, _ in found] == [0] * (len(found) - 1) + [2]
     assert all(len(part) == size for _, _, part in found[:-1])
@@ -62,3 +69,18 @@ def test_too_long_a_pdu_and_an_unknown_one_are_refused_by_their_header(head: byt
         buffer.fill(right)
         with pytest.raises(InvalidDicomError):
             buffer.take()
+
+
+@pytest.mark.parametrize("count", [1, 700, 1500])
+def test_parts_arrive_in_order_however_little_the_system_takes_at_a_time(count: int) -> None:
+    parts = [bytes([n % 251]) * (n % 400) for n in range(count)]
+    left, right = socket.socketpair()
+    with closing(left), closing(right), ThreadPoolExecutor(1) as pool:
+        left.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        left.settimeout(10)
+        sending = pool.submit(send_all, left, parts)
+        came = b""
+        while len(came) < sum(map(len, parts)):
+            came += right.recv(1000)
+        sending.result()
+    assert came == b"".join(parts)

@@ -143,3 +143,18 @@ def test_our_own_user_says_what_was_refused(start: Started) -> None:
     server = start(peers=(Peer("PACSCORE", "127.0.0.1", rights=frozenset()),))
     with pytest.raises(RefusedError, match="0x0124"):
         list(query(Address("127.0.0.1", server.port), "study", {}))
+
+
+def test_a_series_named_by_its_uid_is_answered_again_and_again(filled: DicomServer) -> None:
+    entity = AE("TESTER")
+    entity.add_requested_context(models.STUDY_FIND)
+    association = entity.associate("127.0.0.1", filled.port)
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "SERIES"
+    identifier.PatientName = identifier.NumberOfSeriesRelatedInstances = None
+    for uid, names in (("1.2.10.2", ["MÜLLER^JÖRG"]), ("1.2.20.1", ["ДОУ^ДЖЕЙН"]), ("1.2.30", [])):
+        identifier.SeriesInstanceUID = uid
+        answers = [answer for _, answer in association.send_c_find(identifier, models.STUDY_FIND) if answer is not None]
+        assert [str(answer.PatientName) for answer in answers] == names
+        assert [answer.NumberOfSeriesRelatedInstances for answer in answers] == [3] * len(names)
+    association.release()
