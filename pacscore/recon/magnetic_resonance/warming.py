@@ -23,7 +23,7 @@ def _planes() -> None:
     SquaredTransform(image.shape)(image[None], np.empty(image.shape, np.float32))
     operator = NormalOfCoils(image[None], np.ones(image.shape, np.float32), 1)
     operator.add(0, operator.part(image), image.copy(), 0)
-    operator.join(image)
+    operator.join(image.reshape(1, -1))
 
 
 def _coils() -> None:

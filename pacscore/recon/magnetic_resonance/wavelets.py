@@ -134,7 +134,7 @@ class WaveletTransform:
         self, source: Complex64, target: Complex64, sizes: tuple[int, ...], along: tuple[bool, ...], *,
         of_slices: bool, forward: bool,
     ) -> None:  # fmt: skip
-        """A level along rows and columns of each slice; or, ``of_slices``, along slices, planes being (slice, column)."""
+        """A level along rows and columns of each slice; or ``of_slices``, where planes are (slice, column)."""
         work, filters = (
             (mr_wavelets.analyse_into, self._analysis) if forward else (mr_wavelets.synthesize_into, self._synthesis)
         )
