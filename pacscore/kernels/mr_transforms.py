@@ -246,7 +246,7 @@ def part_into(image: Float32, rows: int, columns: int, out: Float32) -> None:
 
 @kernel
 def join_into(parts: Float32, rows: int, columns: int, first: int, stop: int, out: Float32) -> None:
-    """Undo ``part_into`` for the sum of planes in blocks, (parts, rows * columns * 2), from row ``first`` to ``stop``."""
+    """Undo ``part_into`` for the sum of (parts, rows * columns * 2) planes in blocks; rows ``first`` to ``stop``."""
     pitch = rows * columns * 2
     for y in range(first, stop):
         for block in range(columns // 8):
