@@ -92,17 +92,20 @@ def turn_into(residual: Complex64, factor: Any, direction: Complex64) -> None:
 
 
 @kernel(fastmath=_FAST)
-def extrapolate_into(new: Complex64, old: Complex64, factor: Any, out: Complex64) -> np.float64:
-    """``out = new + factor * (new - old)``, flat; returns the squared norm of ``new - old``, summed in float64."""
-    total = np.float64(0.0)
+def extrapolate_into(
+    new: Complex64, old: Complex64, factor: Any, out: Complex64
+) -> tuple[np.float64, np.float64]:  # fmt: skip
+    """``out = new + factor * (new - old)``, flat; the squared norms of ``new - old`` and ``new``, summed in float64."""
+    change, size = np.float64(0.0), np.float64(0.0)
     for index in range(new.shape[0]):
         n = new[index]
         o = old[index]
         real = n.real - o.real
         imag = n.imag - o.imag
         out[index] = complex(n.real + factor * real, n.imag + factor * imag)
-        total += np.float64(real * real + imag * imag)
-    return total
+        change += np.float64(real * real + imag * imag)
+        size += np.float64(n.real * n.real + n.imag * n.imag)
+    return change, size
 
 
 @kernel(fastmath=_FAST)

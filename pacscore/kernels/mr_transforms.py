@@ -245,11 +245,15 @@ def part_into(image: Float32, rows: int, columns: int, out: Float32) -> None:
 
 
 @kernel
-def join_into(blocks: Float32, rows: int, columns: int, out: Float32) -> None:
-    """Undo ``part_into``."""
-    for y in range(rows):
+def join_into(parts: Float32, rows: int, columns: int, first: int, stop: int, out: Float32) -> None:
+    """Undo ``part_into`` for the sum of (parts, rows * columns * 2) planes in blocks; rows ``first`` to ``stop``."""
+    pitch = rows * columns * 2
+    for y in range(first, stop):
         for block in range(columns // 8):
-            a = load16(blocks, (block * rows + y) * 16)
+            at = (block * rows + y) * 16
+            a = load16(parts, at)
+            for part in range(1, parts.shape[0]):
+                a = a + load16(parts, part * pitch + at)
             store(out, (y * columns + 8 * block) * 2, joined(a, a))
 
 

@@ -1,7 +1,8 @@
 """Kernels of sparsity: orthonormal periodic wavelets along each axis, soft thresholds, total variation.
 
 Arrays have three axes (slice, row, column); planes have one slice. A level of a wavelet transform works on the first
-``sizes`` of each axis of the whole array and leaves the low half before the high half. Unchecked: the checked entries
+samples of each axis of the whole array and leaves the low half before the high half. Filters have four taps; shorter
+ones end in zeros, so that one compiled body serves all. Unchecked: the checked entries
 are in ``pacscore.recon.magnetic_resonance``, ``wavelets`` and ``total_variation``. Twins: ``tests/reference/mr.py``.
 """
 # ruff: noqa: PLR0917 -- Kernels take plain arrays and scalars by position: Numba's dispatch by keyword is slow.
@@ -15,154 +16,173 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.kernels._compile import kernel
+from pacscore.kernels._vector import load_of, maximum, shuffle_by, splat_of, square_root, store
 
 Complex64 = NDArray[np.complex64]
 Float32 = NDArray[np.float32]
+
+load16, splat16 = load_of(16), splat_of(16)
+# Samples are pairs: real and imaginary part.
+even_pairs = shuffle_by((0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29))
+odd_pairs = shuffle_by((2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31))
+low_pairs = shuffle_by((0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23))
+high_pairs = shuffle_by((8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31))
+swapped = shuffle_by((1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14))
 
 _FAST = frozenset({"contract", "reassoc", "nsz"})
 
 
 @kernel(fastmath=_FAST)
-def analyse_columns_into(source: Float32, rows: int, size: int, low: Any, high: Any, first: int, stop: int,
-                         out: Float32) -> None:  # fmt: skip
-    """Split lines along the column axis.
+def mix_rows(source: Float32, first: int, second: int, third: int, fourth: int, width: int, filters: Float32,
+             which: int, out: Float32, at: int) -> None:  # fmt: skip
+    """``out[at:]`` becomes the sum of four rows of ``source``, which begin there, weighed by one of the filters."""
+    a, b = source[first : first + width], source[second : second + width]
+    c, d = source[third : third + width], source[fourth : fourth + width]
+    made = out[at : at + width]
+    w0, w1, w2, w3 = filters[which, 0], filters[which, 1], filters[which, 2], filters[which, 3]
+    for x in range(width):
+        made[x] = w0 * a[x] + w1 * b[x] + w2 * c[x] + w3 * d[x]
 
-    source, out : (slices, rows, 2 * columns) float32, pairs of real and imaginary part
-    rows : how many rows of each slice the level has; size : how many columns, even, at least as many as taps
-    low, high : tuples of float32 taps, of even length; their length is compiled in
-    first, stop : which lines, counted as slice * rows + row
+
+@kernel(fastmath=_FAST)
+def split_line(line: Float32, size: int, filters: Float32, out: Float32, at: int) -> None:
+    """Split a line: ``size`` complex samples and the first two again, flat."""
+    half = size // 2
+    l0, l1, l2, l3 = filters[0, 0], filters[0, 1], filters[0, 2], filters[0, 3]
+    h0, h1, h2, h3 = filters[1, 0], filters[1, 1], filters[1, 2], filters[1, 3]
+    full = half // 8 * 8
+    for place in range(0, full, 8):
+        start = 4 * place
+        a, b = load16(line, start), load16(line, start + 16)
+        c, d = load16(line, start + 4), load16(line, start + 20)
+        w, x, y, z = even_pairs(a, b), odd_pairs(a, b), even_pairs(c, d), odd_pairs(c, d)
+        store(out, at + 2 * place, w * l0 + x * l1 + y * l2 + z * l3)
+        store(out, at + 2 * (half + place), w * h0 + x * h1 + y * h2 + z * h3)
+    for index in range(2 * full, 2 * half):
+        start = 2 * index - index % 2
+        e, f, g, h = line[start], line[start + 2], line[start + 4], line[start + 6]
+        out[at + index] = e * l0 + f * l1 + g * l2 + h * l3
+        out[at + 2 * half + index] = e * h0 + f * h1 + g * h2 + h * h3
+
+
+@kernel(fastmath=_FAST)
+def unite_line(line: Float32, low: int, high: int, size: int, filters: Float32, out: Float32, at: int) -> None:
+    """Undo ``split_line``: halves begin at ``low`` and ``high``, before each stands its last sample."""
+    half = size // 2
+    e0, e1, e2, e3 = filters[0, 0], filters[0, 1], filters[0, 2], filters[0, 3]
+    o0, o1, o2, o3 = filters[1, 0], filters[1, 1], filters[1, 2], filters[1, 3]
+    full = half // 8 * 8
+    for place in range(0, full, 8):
+        a, b = load16(line, low + 2 * place), load16(line, high + 2 * place)
+        c, d = load16(line, low + 2 * place - 2), load16(line, high + 2 * place - 2)
+        even, odd = a * e0 + b * e1 + c * e2 + d * e3, a * o0 + b * o1 + c * o2 + d * o3
+        store(out, at + 4 * place, low_pairs(even, odd))
+        store(out, at + 4 * place + 16, high_pairs(even, odd))
+    for index in range(2 * full, 2 * half):
+        to = at + 2 * index - index % 2
+        w, x, y, z = line[low + index], line[high + index], line[low + index - 2], line[high + index - 2]
+        out[to] = w * e0 + x * e1 + y * e2 + z * e3
+        out[to + 2] = w * o0 + x * o1 + y * o2 + z * o3
+
+
+@kernel(fastmath=_FAST)
+def analyse_into(source: Float32, plane_pitch: int, pitch: int, rows: int, columns: int, by_rows: bool,
+                 by_columns: bool, filters: Float32, first: int, stop: int, scratch: Float32, out: Float32,
+                 ) -> None:  # fmt: skip
+    """A level of the transform along one or both axes of planes, in one pass.
+
+    source, out : flat float32, pairs of real and imaginary part
+    plane_pitch, pitch : floats from one plane and from one row to the next
+    rows, columns : of each plane that belong to the level; even and at least 4 along an axis that is split
+    by_rows, by_columns : whether rows are joined with their neighbours below, columns with those to the right
+    filters : (3, 4) float32: low pass, high pass, and 1, 0, 0, 0
+    first, stop : which results, counted as plane * lines + line; lines are rows / 2 with ``by_rows``
+    scratch : (2 * columns + 4,) float32
     """
-    half = size // 2
-    taps = len(low)
-    inner = half - taps // 2 + 1
-    for line in range(first, stop):
-        given = source[line // rows, line % rows]
-        made = out[line // rows, line % rows]
-        for place in range(half):
-            for part in range(2):
-                a = np.float32(0)
-                b = np.float32(0)
-                if place < inner:
-                    for tap in range(taps):
-                        value = given[4 * place + 2 * tap + part]
-                        a += low[tap] * value
-                        b += high[tap] * value
-                else:
-                    for tap in range(taps):
-                        at = 2 * place + tap
-                        value = given[2 * (at - size if at >= size else at) + part]
-                        a += low[tap] * value
-                        b += high[tap] * value
-                made[2 * place + part] = a
-                made[2 * (half + place) + part] = b
+    width = 2 * columns
+    lines = rows // 2 if by_rows else rows
+    for number in range(first, stop):
+        start = number // lines * plane_pitch
+        line = number % lines
+        a = start + line * pitch
+        b, c, d, which = a, a, a, 2
+        for part in range(2 if by_rows else 1):
+            to = start + (line + part * lines) * pitch
+            if by_rows:
+                a, b = start + 2 * line * pitch, start + (2 * line + 1) * pitch
+                c, d = start + (2 * line + 2) % rows * pitch, start + (2 * line + 3) % rows * pitch
+                which = part
+            if by_columns:
+                mix_rows(source, a, b, c, d, width, filters, which, scratch, 0)
+                for x in range(4):
+                    scratch[width + x] = scratch[x]
+                split_line(scratch, columns, filters, out, to)
+            else:
+                mix_rows(source, a, b, c, d, width, filters, which, out, to)
 
 
 @kernel(fastmath=_FAST)
-def synthesize_columns_into(source: Float32, rows: int, size: int, low: Any, high: Any, first: int, stop: int,
-                            out: Float32) -> None:  # fmt: skip
-    """Undo ``analyse_columns_into``; arguments as there."""
-    half = size // 2
-    pairs = len(low) // 2
-    for line in range(first, stop):
-        given = source[line // rows, line % rows]
-        made = out[line // rows, line % rows]
-        for place in range(half):
-            for part in range(2):
-                even = np.float32(0)
-                odd = np.float32(0)
-                for pair in range(pairs):
-                    at = place - pair
-                    at = at + half if at < 0 else at
-                    a = given[2 * at + part]
-                    b = given[2 * (half + at) + part]
-                    even += low[2 * pair] * a + high[2 * pair] * b
-                    odd += low[2 * pair + 1] * a + high[2 * pair + 1] * b
-                made[4 * place + part] = even
-                made[4 * place + 2 + part] = odd
+def synthesize_into(source: Float32, plane_pitch: int, pitch: int, rows: int, columns: int, by_rows: bool,
+                    by_columns: bool, filters: Float32, first: int, stop: int, scratch: Float32, out: Float32,
+                    ) -> None:  # fmt: skip
+    """Undo ``analyse_into``; arguments as there, but for the filters.
 
-
-@kernel(inline=True)
-def line_of(array: Float32, axis: int, line: int, place: int) -> Float32:
-    """The contiguous row at ``place`` along ``axis`` (0 or 1) and at ``line`` along the other."""
-    row: Float32 = array[place, line] if axis == 0 else array[line, place]
-    return row
-
-
-@kernel(fastmath=_FAST)
-def analyse_rows_into(source: Float32, axis: int, size: int, width: int, low: Any, high: Any, first: int, stop: int,
-                      out: Float32) -> None:  # fmt: skip
-    """Split along the slice axis (0) or the row axis (1), whole rows at a time.
-
-    source, out : (slices, rows, 2 * columns) float32
-    size : length of the axis in this level, even; width : floats of each row that belong to it
-    first, stop : which results, counted as line * (size / 2) + place, with line along the other of the two axes
+    filters : (3, 4) float32: weights of low and high half at a place, and of both at the place before, for even samples
+        and for odd ones; and 1, 0, 0, 0
     """
-    half = size // 2
-    taps = len(low)
+    width = 2 * columns
+    lines = rows // 2 if by_rows else rows
     for number in range(first, stop):
-        line = number // half
-        place = number % half
-        a = line_of(out, axis, line, place)
-        b = line_of(out, axis, line, half + place)
-        for x in range(width):
-            a[x] = 0
-            b[x] = 0
-        for tap in range(taps):
-            at = 2 * place + tap
-            given = line_of(source, axis, line, at % size)
-            below = low[tap]
-            above = high[tap]
-            for x in range(width):
-                a[x] += below * given[x]
-                b[x] += above * given[x]
-
-
-@kernel(fastmath=_FAST)
-def synthesize_rows_into(source: Float32, axis: int, size: int, width: int, low: Any, high: Any, first: int, stop: int,
-                         out: Float32) -> None:  # fmt: skip
-    """Undo ``analyse_rows_into``; arguments as there."""
-    half = size // 2
-    pairs = len(low) // 2
-    for number in range(first, stop):
-        line = number // half
-        place = number % half
-        even = line_of(out, axis, line, 2 * place)
-        odd = line_of(out, axis, line, 2 * place + 1)
-        for x in range(width):
-            even[x] = 0
-            odd[x] = 0
-        for pair in range(pairs):
-            at = (place - pair + size) % half
-            a = line_of(source, axis, line, at)
-            b = line_of(source, axis, line, half + at)
-            l0 = low[2 * pair]
-            h0 = high[2 * pair]
-            l1 = low[2 * pair + 1]
-            h1 = high[2 * pair + 1]
-            for x in range(width):
-                even[x] += l0 * a[x] + h0 * b[x]
-                odd[x] += l1 * a[x] + h1 * b[x]
+        start = number // lines * plane_pitch
+        line = number % lines
+        a = start + line * pitch
+        to = a
+        b, c, d, which = a, a, a, 2
+        for part in range(2 if by_rows else 1):
+            if by_rows:
+                before = (line + lines - 1) % lines
+                b, c, d = a + lines * pitch, start + before * pitch, start + (before + lines) * pitch
+                which = part
+                to = start + (2 * line + part) * pitch
+            if by_columns:
+                for side in range(0, columns + 1, columns):  # Each half lies behind room for its last sample.
+                    at = side + 2 + side // columns * 2
+                    mix_rows(source, a + side, b + side, c + side, d + side, columns, filters, which, scratch, at)
+                    scratch[at - 2] = scratch[at + columns - 2]
+                    scratch[at - 1] = scratch[at + columns - 1]
+                unite_line(scratch, 2, columns + 4, columns, filters, out, to)
+            else:
+                mix_rows(source, a, b, c, d, width, filters, which, out, to)
 
 
 @kernel(fastmath=_FAST)
 def shrink_into(
-    coefficients: Complex64, threshold: Any, slices: int, rows: int, columns: int, first: int, stop: int
+    coefficients: Float32, threshold: float, slices: int, rows: int, columns: int, first: int, stop: int
 ) -> None:
     """Draw coefficients towards zero by ``threshold``, in place, all but the first slices × rows × columns of them.
 
-    coefficients : (slices, rows, columns) complex64; first, stop : which lines, counted as slice * rows + row
+    coefficients : (slices, rows, 2 * columns) float32, pairs of real and imaginary part
+    first, stop : which lines, counted as slice * rows + row
     """
-    height = coefficients.shape[1]
-    width = coefficients.shape[2]
+    height, width = coefficients.shape[1], coefficients.shape[2]
+    limit = np.float32(threshold)
+    zero, least = splat16(np.float32(0)), splat16(np.float32(1e-30))
     for line in range(first, stop):
-        z = line // height
-        y = line % height
+        z, y = line // height, line % height
         row = coefficients[z, y]
-        for x in range(columns if z < slices and y < rows else 0, width):
-            value = row[x]
-            size = np.sqrt(value.real * value.real + value.imag * value.imag)
-            factor = np.float32(max(size - threshold, np.float32(0))) / max(size, np.float32(1e-30))
-            row[x] = complex(value.real * factor, value.imag * factor)
+        begin = 2 * columns if z < slices and y < rows else 0
+        full = begin + (width - begin) // 16 * 16
+        for x in range(begin, full, 16):
+            value = load16(row, x)
+            squares = value * value
+            size = square_root(squares + swapped(squares, squares))
+            store(row, x, value * (maximum(size - limit, zero) / maximum(size, least)))
+        for x in range(full, width, 2):
+            real, imag = row[x], row[x + 1]
+            length = np.sqrt(real * real + imag * imag)
+            factor = max(length - limit, np.float32(0)) / max(length, np.float32(1e-30))
+            row[x] = real * factor
+            row[x + 1] = imag * factor
 
 
 @kernel(fastmath=_FAST)

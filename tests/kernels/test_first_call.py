@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from pacscore.kernels._compile import kernel
 
 _CODE = """
 import sys
@@ -23,3 +26,26 @@ def test_kernels_do_without_scipy_and_a_users_products_of_matrices_still_compile
     pytest.importorskip("scipy")
     done = subprocess.run([sys.executable, "-c", _CODE], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@kernel(inline=True)
+def halved(value: np.float64) -> np.float64:
+    return value / 2
+
+
+@kernel
+def halve_into(values: np.ndarray) -> None:
+    for index in range(values.size):
+        values[index] = halved(values[index])
+
+
+def test_a_helper_merged_into_kernels_refuses_to_be_called_from_python() -> None:
+    values = np.array([3.0, 5.0])
+    halve_into(values)
+    assert values.tolist() == [1.5, 2.5]
+    if not hasattr(halve_into.compiled(), "signatures"):  # Interpreted, it is a function like any other.
+        assert halved(3.0) == 1.5
+        return
+    with pytest.raises(AssertionError, match="halved is merged into kernels"):
+        halved(3.0)
+    assert halved.python(3.0) == 1.5

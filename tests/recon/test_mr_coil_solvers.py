@@ -48,9 +48,10 @@ def test_vector_kernels_do_what_their_formula_says() -> None:
     turned = a.copy()
     mr_coils.turn_into(b, np.float32(2), turned)
     assert np.allclose(turned, b + 2 * a, atol=1e-5)
-    change = mr_coils.extrapolate_into(a, b, np.float32(0.25), out)
+    change, size = mr_coils.extrapolate_into(a, b, np.float32(0.25), out)
     assert np.allclose(out, a + 0.25 * (a - b), atol=1e-5)
     assert change == pytest.approx(float(np.linalg.norm(a - b)) ** 2, rel=1e-5)
+    assert size == pytest.approx(float(np.linalg.norm(a)) ** 2, rel=1e-5)
     mr_coils.gradient_step_into(a, b, c, np.float32(0.5), out)
     assert np.allclose(out, a - 0.5 * (b - c), atol=1e-5)
 

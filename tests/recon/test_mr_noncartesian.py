@@ -32,10 +32,12 @@ def scattered(shape: tuple[int, ...], seed: int = 0) -> recon.Trajectory:
 SHAPES = [(6, 7), (5, 4), (3, 4, 5)]
 
 
+@pytest.mark.parametrize("library", ["finufft", pytest.param("ducc0", marks=pytest.mark.interop)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_nonuniform_transforms_are_their_sums_and_adjoint(shape: tuple[int, ...]) -> None:
+def test_nonuniform_transforms_are_their_sums_and_adjoint(shape: tuple[int, ...], library: str) -> None:
+    pytest.importorskip(library)
     trajectory = scattered(shape)
-    transform = recon.NonuniformFourier(trajectory, count=2, tolerance=1e-6)
+    transform = recon.NonuniformFourier(trajectory, count=2, tolerance=1e-6, library=library)
     matrix = twin.nonuniform_matrix(trajectory.points, shape)
     images, samples = noise((2, *shape)), noise((2, 3, 6), 1)
     assert np.allclose(transform.forward(images).reshape(2, -1), images.reshape(2, -1) @ matrix.T, atol=2e-5)

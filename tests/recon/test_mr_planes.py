@@ -64,10 +64,10 @@ def test_the_normal_operator_of_planes_is_its_formula(shape: tuple[int, int], pa
     mask = np.random.default_rng(3).random(shape).astype(np.float32)
     mask = {"rows": mask[:, :1], "columns": mask[:1], "both": mask}[pattern] * np.ones(shape, np.float32)
     planes = NormalOfCoils(weights, mask, 1)
-    sums = np.zeros(shape, np.complex64)
+    sums = np.zeros((2, image.size), np.complex64)
     parted = planes.part(image)
     for coil in range(2):
-        planes.add(coil, parted, sums, 0)
+        planes.add(coil, parted, sums[coil], 0)
     spectra = np.fft.fft2(weights.astype(np.complex128) * image) * mask
     assert far(planes.join(sums), (weights.conj() * np.fft.ifft2(spectra)).sum(axis=0)) < 5e-7
 

@@ -106,7 +106,7 @@ def sparse_solution(
     def proximal(image: Complex64, step: float) -> Complex64:
         coefficients = transform.forward(image)
         transform.shrink(coefficients, weight * step, approximation=approximation)
-        return np.array(transform.inverse(coefficients))
+        return transform.inverse(coefficients)
 
     normal: Operator = operator.normal
     if transform.padded_shape != operator.shape:

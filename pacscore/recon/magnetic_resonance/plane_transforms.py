@@ -8,9 +8,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from pacscore import parallel
 from pacscore.kernels import mr_transforms
 
 _LONGEST = 2048
+_TILE = 1 << 14
 PLAIN = np.arange(8, dtype=np.int32)
 
 
@@ -133,10 +135,15 @@ class NormalOfCoils:
         mr_transforms.part_into(_floats(image), *self._shape, out)
         return out
 
-    def join(self, sums: NDArray[np.complex64]) -> NDArray[np.complex64]:
-        """The image of sums that ``add`` has made."""
+    def join(self, sums: NDArray[np.complex64], threads: int | None = None) -> NDArray[np.complex64]:
+        """The image of all sums that ``add`` has made, ``(sums, row * column)``."""
         out = np.empty(self._shape, np.complex64)
-        mr_transforms.join_into(_floats(sums), *self._shape, _floats(out))
+        parts, made = sums.view(np.float32), _floats(out)
+
+        def run(start: int, stop: int) -> None:
+            mr_transforms.join_into(parts, *self._shape, start, stop, made)
+
+        parallel.run_tiles(run, self._shape[0], tile=max(8, _TILE // self._shape[1]), threads=threads)
         return out
 
     def add(self, coil: int, image: NDArray[np.float32], sums: NDArray[np.complex64], seat: int) -> None:

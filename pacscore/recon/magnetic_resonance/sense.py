@@ -46,9 +46,9 @@ class CoilSums:
         self._coils, self._shape, self._watch = coils, shape, watch
         self._sums = np.empty((self.groups, math.prod(shape)), np.complex64)
 
-    def run(self, work: Any) -> Complex64:
-        """Call ``work(coils, sums, group)`` for each group, with its range of coils; the total, a new array."""
-        sums, threads = self._sums, self._watch.threads
+    def of_groups(self, work: Any) -> Complex64:
+        """Call ``work(coils, sums, group)`` for each group, with its range of coils; the sums ``(groups, voxels)``."""
+        sums = self._sums
 
         def of_groups(start: int, stop: int) -> None:
             for group in range(start, stop):
@@ -56,7 +56,12 @@ class CoilSums:
                 first, last = (self._coils * at // self.groups for at in (group, group + 1))
                 work(range(first, last), sums[group], group)
 
-        parallel.run_tiles(of_groups, self.groups, threads=threads)
+        parallel.run_tiles(of_groups, self.groups, threads=self._watch.threads)
+        return sums
+
+    def run(self, work: Any) -> Complex64:
+        """The total of ``of_groups``, a new array."""
+        sums = self.of_groups(work)
         total = np.empty(self._shape, np.complex64)
         flat = total.reshape(-1)
 
@@ -69,7 +74,7 @@ class CoilSums:
             for group in range(2, self.groups):
                 part += sums[group, start:stop]
 
-        parallel.run_tiles(add, flat.size, tile=_CHUNK, threads=threads)
+        parallel.run_tiles(add, flat.size, tile=_CHUNK, threads=self._watch.threads)
         return total
 
 
@@ -192,7 +197,7 @@ class SenseOperator:
             for coil in coils:
                 planes.add(coil, parted, sums, group)
 
-        return planes.join(self._sums.run(run))
+        return planes.join(self._sums.of_groups(run), self._watch.threads)
 
 
 def sense(

@@ -221,11 +221,11 @@ def fista(
         new = proximal(lower, step)
         following = (1.0 + math.sqrt(1.0 + 4.0 * weight * weight)) / 2.0
         momentum = np.float32((weight - 1.0) / following)
-        change = float(mr_coils.extrapolate_into(new.reshape(-1), old.reshape(-1), momentum, point.reshape(-1)))
+        change, size = mr_coils.extrapolate_into(new.reshape(-1), old.reshape(-1), momentum, point.reshape(-1))
         weight = following
-        size = float(np.linalg.norm(new))
-        curve.append(math.sqrt(change) / size if size > 0 else 0.0)
-        old = new
+        curve.append(math.sqrt(change / size) if size > 0 else 0.0)
+        # Used up, the memory below is the new image: what held the old one is free instead.
+        lower, old = (old if np.shares_memory(new, lower) else lower), new
         if watch.progress is not None:
             watch.progress("FISTA", len(curve), ends.iterations)
         reason = ends.reason(len(curve), new, curve[-1])

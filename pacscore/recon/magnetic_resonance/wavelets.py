@@ -24,7 +24,7 @@ LOW_PASS: dict[str, tuple[float, ...]] = {
 }
 """Daubechies 1992, table 6.1: low-pass taps with one and two vanishing moments."""
 
-_SMALL = 1 << 13
+_SMALL = 1 << 14
 
 
 class WaveletTransform:
@@ -64,9 +64,7 @@ class WaveletTransform:
         self.padded_shape = tuple(
             -(-length >> depth) << depth for length, depth in zip(shape, self._depths, strict=True)
         )
-        low = LOW_PASS[wavelet]
-        self._low = tuple(np.float32(tap) for tap in low)
-        self._high = tuple(np.float32((-1) ** tap * low[len(low) - 1 - tap]) for tap in range(len(low)))
+        self._analysis, self._synthesis = _filters(LOW_PASS[wavelet])
         self._watch = watch
 
     @property
@@ -98,14 +96,14 @@ class WaveletTransform:
 
     def shrink(self, coefficients: Complex64, threshold: float, *, approximation: bool = False) -> None:
         """Soft-threshold in place: details, and the ``approximation`` too if asked."""
-        given = _three_axes(coefficients)
+        given = _three_axes(coefficients).view(np.float32)
         corner = (0, 0, 0) if approximation else _three(self.approximation_shape)
-        height, value = given.shape[1], np.float32(threshold)
+        height = given.shape[1]
 
         def run(start: int, stop: int) -> None:
-            mr_wavelets.shrink_into(given, value, *corner, start, stop)
+            mr_wavelets.shrink_into(given, threshold, *corner, start, stop)
 
-        self._tiles(run, given.shape[0] * height, given.size)
+        self._tiles(run, given.shape[0] * height, coefficients.size)
 
     def absolute_sum(self, coefficients: Complex64, *, approximation: bool = False) -> float:
         """The sum of magnitudes of the coefficients that ``shrink`` shrinks."""
@@ -116,13 +114,13 @@ class WaveletTransform:
         depths, full = _three(self._depths, 0), _three(self.padded_shape)
         here = np.ascontiguousarray(array)
         there = np.empty_like(here)
-        kernels = _ANALYSIS if forward else _SYNTHESIS
         for level in levels:
             sizes = tuple(n >> min(level, depth) for n, depth in zip(full, depths, strict=True))
-            axes = [axis for axis in (2, 1, 0) if level < depths[axis]]
+            along = tuple(level < depth for depth in depths)
+            passes = [each for each, wanted in ((False, along[1] or along[2]), (True, along[0])) if wanted]
             source, target = here, there
-            for axis in axes if forward else axes[::-1]:
-                self._split(source, target, axis, sizes, kernels)
+            for of_slices in passes if forward else passes[::-1]:
+                self._split(source, target, sizes, along, of_slices=of_slices, forward=forward)
                 source, target = target, source
             if source is there:
                 if sizes == full:
@@ -132,33 +130,40 @@ class WaveletTransform:
                     here[box] = there[box]
         return here
 
-    def _split(self, source: Complex64, target: Complex64, axis: int, sizes: tuple[int, ...], kernels: Any) -> None:
-        columns_kernel, rows_kernel = kernels
-        given, made = (_three_axes(array).view(np.float32) for array in (source, target))
-        low, high = self._low, self._high
-        voxels = math.prod(sizes)
-        if axis == 2:
-            rows, size = sizes[1], sizes[2]
+    def _split(
+        self, source: Complex64, target: Complex64, sizes: tuple[int, ...], along: tuple[bool, ...], *,
+        of_slices: bool, forward: bool,
+    ) -> None:  # fmt: skip
+        """A level along rows and columns of each slice; or ``of_slices``, where planes are (slice, column)."""
+        work, filters = (
+            (mr_wavelets.analyse_into, self._analysis) if forward else (mr_wavelets.synthesize_into, self._synthesis)
+        )
+        given, made = (array.reshape(-1).view(np.float32) for array in (source, target))
+        _, height, width = _three(self.padded_shape)
+        pitches, planes, rows, by = (2 * height * width, 2 * width), sizes[0], sizes[1], along[1:]
+        if of_slices:
+            pitches, planes, rows, by = pitches[::-1], sizes[1], sizes[0], (True, False)
 
-            def run(start: int, stop: int) -> None:
-                columns_kernel(given, rows, size, low, high, start, stop, made)
+        def run(start: int, stop: int) -> None:
+            scratch = np.empty(2 * sizes[2] + 4, np.float32)
+            work(given, *pitches, rows, sizes[2], *by, filters, start, stop, scratch, made)
 
-            self._tiles(run, sizes[0] * rows, voxels)
-            return
-        size, others, width = sizes[axis], sizes[1 - axis], 2 * sizes[2]
-
-        def run_rows(start: int, stop: int) -> None:
-            rows_kernel(given, axis, size, width, low, high, start, stop, made)
-
-        self._tiles(run_rows, others * (size // 2), voxels)
+        self._tiles(run, planes * (rows // 2 if by[0] else rows), math.prod(sizes))
 
     def _tiles(self, run: Any, lines: int, voxels: int) -> None:
         tiles = max(1, min(8, voxels // _SMALL))
         parallel.run_tiles(run, lines, tile=-(-lines // tiles), threads=self._watch.threads)
 
 
-_ANALYSIS = (mr_wavelets.analyse_columns_into, mr_wavelets.analyse_rows_into)
-_SYNTHESIS = (mr_wavelets.synthesize_columns_into, mr_wavelets.synthesize_rows_into)
+def _filters(low: tuple[float, ...]) -> tuple[Float32, Float32]:
+    """Low pass, high pass and identity as ``analyse_into`` takes them, and the same for ``synthesize_into``."""
+    high = tuple((-1) ** tap * low[len(low) - 1 - tap] for tap in range(len(low)))
+    analysis = np.zeros((3, 4), np.float32)
+    analysis[0, : len(low)], analysis[1, : len(low)], analysis[2, 0] = low, high, 1
+    synthesis = analysis.copy()
+    for odd in range(2):
+        synthesis[odd] = analysis[:2, odd::2].T.reshape(-1)
+    return analysis, synthesis
 
 
 def _three(values: Sequence[int], before: int = 1) -> tuple[int, int, int]:
