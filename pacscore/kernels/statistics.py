@@ -74,6 +74,40 @@ def masked_histogram_into(words: NDArray[np.uint16], mask: NDArray[np.uint8], co
 
 
 @kernel
+def word_counts_into(
+    words: NDArray[np.uint16],
+    mask: NDArray[np.uint8],
+    half: int,
+    rows: NDArray[np.uint32],
+    out: NDArray[np.int64],
+) -> None:
+    """Count how often each 16-bit word occurs, all words or those where a mask holds, from the smallest value on.
+
+    words : (pixels,) uint16, C order, fewer than 2**32, each below ``len(out)``
+    mask : (pixels,) uint8, any value but 0 counts; (0,) where all words count
+    half : 0, or half of ``len(out)`` where words are the bits of signed values: the negative ones come first then
+    rows : (4, 65536) uint32, scratch
+    out : (256,) or (65536,) int64
+
+    One call from clearing to adding up, none of it under the interpreter lock.
+    """
+    for row in range(4):
+        for word in range(65536):
+            rows[row, word] = 0
+    if mask.shape[0] > 0:
+        masked_histogram_into(words, mask, rows)
+    else:
+        histogram_into(words, rows)
+    first, second, third, fourth = rows[0], rows[1], rows[2], rows[3]
+    other = out.shape[0] - half
+    low, high = out[:half], out[half:]
+    for word in range(other):
+        high[word] = np.int64(first[word]) + second[word] + third[word] + fourth[word]
+    for word in range(half):
+        low[word] = np.int64(first[other + word]) + second[other + word] + third[other + word] + fourth[other + word]
+
+
+@kernel
 def moments_int16_into(
     values: NDArray[np.int16], flip: int, mask: NDArray[np.uint8], masked: bool, out: NDArray[np.int64]
 ) -> None:
