@@ -350,7 +350,8 @@ class Run:
         )  # fmt: skip
 
     def _provenance(self, outcome: Outcome) -> Provenance:
-        found = replace(self._job.provenance, generation=outcome.generation)
+        about = self._job.provenance
+        found = Provenance(outcome.generation, about.function, about.source_sha256, about.parameters, about.versions)
         if self._record is None or outcome.index not in self._past:
             return found
         recorded = self._record.recorded

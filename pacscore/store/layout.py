@@ -173,10 +173,13 @@ class ArrayLayout:
 
         shard : which shard along each axis
         """
+        along_shard = tuple(length // chunk for length, chunk in zip(self.shard_shape, self.chunk_shape, strict=True))
+        if along_shard == self.chunk_counts:  # One shard, and no chunk of it beyond the edge.
+            return np.arange(math.prod(along_shard), dtype=np.int64)
         number = np.zeros((), np.int64)
         outside = np.zeros((), np.bool_)
         for axis, count in enumerate(self.chunk_counts):
-            per_shard = self.shard_shape[axis] // self.chunk_shape[axis]
+            per_shard = along_shard[axis]
             along = np.arange(per_shard, dtype=np.int64) + shard[axis] * per_shard
             number = number[..., None] * count + along
             outside = outside[..., None] | (along >= count)
