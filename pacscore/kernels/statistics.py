@@ -91,20 +91,17 @@ def word_counts_into(
 
     One call from clearing to adding up, none of it under the interpreter lock.
     """
-    for row in range(4):
-        for word in range(65536):
-            rows[row, word] = 0
+    rows[:] = np.uint32(0)
     if mask.shape[0] > 0:
         masked_histogram_into(words, mask, rows)
     else:
         histogram_into(words, rows)
-    first, second, third, fourth = rows[0], rows[1], rows[2], rows[3]
+    first = rows[0]
+    for row in range(1, 4):
+        first += rows[row]
     other = out.shape[0] - half
-    low, high = out[:half], out[half:]
-    for word in range(other):
-        high[word] = np.int64(first[word]) + second[word] + third[word] + fourth[word]
-    for word in range(half):
-        low[word] = np.int64(first[other + word]) + second[other + word] + third[other + word] + fourth[other + word]
+    out[half:] = first[:other]
+    out[:half] = first[other : other + half]
 
 
 @kernel
