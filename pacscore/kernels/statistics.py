@@ -36,7 +36,7 @@ _to_int32, _to_int64 = convert_to("int32"), convert_to("int64")
 
 
 @kernel
-def histogram_into(words: NDArray[np.uint16], counts: NDArray[np.uint32]) -> None:
+def count_words(words: NDArray[np.uint16], counts: NDArray[np.uint32]) -> None:
     """Count how often each 16-bit word occurs.
 
     words : (pixels,) uint16, C order, fewer than 2**32
@@ -57,7 +57,7 @@ def histogram_into(words: NDArray[np.uint16], counts: NDArray[np.uint32]) -> Non
 
 
 @kernel
-def masked_histogram_into(words: NDArray[np.uint16], mask: NDArray[np.uint8], counts: NDArray[np.uint32]) -> None:
+def count_masked_words(words: NDArray[np.uint16], mask: NDArray[np.uint8], counts: NDArray[np.uint32]) -> None:
     """Count how often each 16-bit word occurs where the mask holds.
 
     words : (pixels,) uint16; mask : (pixels,) uint8, any value but 0 counts
@@ -93,9 +93,9 @@ def word_counts_into(
     """
     rows[:] = np.uint32(0)
     if mask.shape[0] > 0:
-        masked_histogram_into(words, mask, rows)
+        count_masked_words(words, mask, rows)
     else:
-        histogram_into(words, rows)
+        count_words(words, rows)
     first = rows[0]
     for row in range(1, 4):
         first += rows[row]
