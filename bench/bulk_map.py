@@ -25,7 +25,7 @@ from timing import alternate, seconds_of, spread
 
 import pacscore
 from pacscore import bulk
-from pacscore.kernels.statistics import histogram_into
+from pacscore.kernels.statistics import count_words
 from pacscore.parallel import serially
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -114,7 +114,7 @@ def _kernel_alone(workers: int) -> None:
     def count() -> None:
         counts = np.zeros((4, 1 << 16), np.uint32)
         for _ in range(calls):
-            histogram_into(words, counts)
+            count_words(words, counts)
 
     threads = [Thread(target=count) for _ in range(workers)]
     for thread in threads:

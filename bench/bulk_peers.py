@@ -79,8 +79,8 @@ def ours(volume: Any) -> Found:
     for start in range(0, slices, step):
         box = (slice(start, min(slices, start + step)), slice(0, rows), slice(0, columns))
         counts += arrays.histogram_16(volume.read_box(box))
-    present = np.flatnonzero(counts)
-    first, last = int(present[0]), int(present[-1])
+    present = counts != 0
+    first, last = int(present.argmax()), len(present) - 1 - int(present[::-1].argmax())
     slope, intercept = float(volume.rescale.slopes[0]), float(volume.rescale.intercepts[0])
     return of_counts(counts[first : last + 1], first + int(np.iinfo(volume.dtype).min), slope, intercept)
 

@@ -84,10 +84,10 @@ def run_tiles(function: Callable[[int, int], None], count: int, *, tile: int = 1
         How many to use at most; by default those of ``Settings``. 1 runs in the calling thread.
     """
     tile = max(1, tile)
-    wanted = Settings().threads() if threads is None else threads
+    wanted = 1 if is_worker() else Settings().threads() if threads is None else threads
     tiles = -(-count // tile)
     wanted = min(wanted, tiles)
-    if wanted <= 1 or is_worker():
+    if wanted <= 1:
         for start in range(0, count, tile):
             function(start, min(count, start + tile))
         return
@@ -129,8 +129,8 @@ def map_ordered(
 
     ``ahead`` results per thread are in flight at most, so memory stays bounded for an endless input.
     """
-    wanted = Settings().threads() if threads is None else threads
-    if wanted <= 1 or is_worker():
+    wanted = 1 if is_worker() else Settings().threads() if threads is None else threads
+    if wanted <= 1:
         yield from map(function, items)
         return
     pool = _pool_of(wanted)

@@ -102,10 +102,10 @@ class Series:
         """The geometry verdict of the series."""
         return self._record.verdict
 
-    @property
+    @lazy_property
     def document(self) -> Mapping[str, Any]:
         """The attributes that all its instances share, by DICOM keyword."""
-        return self._stored.document
+        return dict(self._stored.document)
 
     @property
     def stacks(self) -> tuple[StackRecord, ...]:

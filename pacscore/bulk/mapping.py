@@ -19,7 +19,7 @@ from pacscore.bulk.executors import Executor, make_executor
 from pacscore.bulk.functions import PipelineFunction, name_function, plain_parameters, versions
 from pacscore.bulk.keeping import Keep
 from pacscore.bulk.outcomes import Failure, Kind, MapReport, Outcome, Provenance, Result, Status
-from pacscore.bulk.performing import TAKES, Job, Task
+from pacscore.bulk.performing import TAKES, Job, tasks_of
 from pacscore.bulk.record import REPORT, VALUES, Record
 from pacscore.bulk.storing import DerivedStore
 from pacscore.bulk.tables import require_pyarrow, values_file
@@ -53,7 +53,7 @@ def map(
     cancel: threading.Event | None = None,
     settings: Settings | None = None,
 ) -> Run:
-    """Run ``function(volume, **parameters)`` for every series of a selection.
+    """Run ``function(volume, **parameters)`` for every series of a selection, or once for each study or patient.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def map(
         and replaced. A hanging thread (here or in a Dask worker) cannot be: it is left behind, its place taken by
         another, and after 64 of them the run ends.
     take, stack
-        ``volume`` (the series' only stack, or number ``stack``), ``series``, or ``item`` (nothing is opened).
+        ``volume`` (the series' only stack, or number ``stack``), ``series``, or ``item`` (nothing is opened). ``group``
+        gives a tuple of all series of a study or patient, by the level of the selection: one item and one result each.
     parameters
         Given to the function by name, and recorded: numbers, text, lists and mappings.
     run
@@ -99,7 +100,8 @@ def map(
     Raises
     ------
     InputError
-        An argument is none of these; the function cannot travel; the run folder holds another run.
+        An argument is none of these; groups are asked for of single series; the function cannot travel; the run folder
+        holds another run.
     RetryError
         Another process uses the run folder.
     NotFoundError
@@ -180,7 +182,8 @@ class Run:
     ) -> None:
         self._selection, self._job, self._named, self._workers = selection, job, executor, workers
         self._ordered, self._progress, self._cancel = ordered, progress, cancel
-        self.total = len(selection)
+        self._tasks = tasks_of(selection, job.take)
+        self.total = len(self._tasks)
         self.done = self.failed = self.timed_out = self.resumed = 0
         self._failures: list[Failure] = []
         self._started, self._seconds = 0.0, 0.0
@@ -310,7 +313,7 @@ class Run:
                 # In order, one slow item must not let the results behind it pile up.
                 if self._ordered and following >= self._first_wanted + 2 * slots + len(self._past):
                     break
-                executor.submit(Task(following, self._selection.items[following]))
+                executor.submit(self._tasks[following])
                 flying.add(following)
                 following = next(left, None)
             if self._cancel.is_set():
@@ -324,7 +327,7 @@ class Run:
             yield from ended
 
     def _count(self, outcome: Outcome) -> Result:
-        item = self._selection.items[outcome.index]
+        item = self._tasks[outcome.index].item
         if outcome.status is Status.DONE:
             self.done += 1
         else:
@@ -347,7 +350,8 @@ class Run:
         )  # fmt: skip
 
     def _provenance(self, outcome: Outcome) -> Provenance:
-        found = replace(self._job.provenance, generation=outcome.generation)
+        about = self._job.provenance
+        found = Provenance(outcome.generation, about.function, about.source_sha256, about.parameters, about.versions)
         if self._record is None or outcome.index not in self._past:
             return found
         recorded = self._record.recorded
@@ -355,7 +359,7 @@ class Run:
 
     def _finish(self, record: Record) -> None:
         """Write the values of all items, and what the run came to."""
-        data = values_file(self._selection, record.recorded.outcomes, record.about())
+        data = values_file([task.item for task in self._tasks], record.recorded.outcomes, record.about())
         if data is not None:
             self._values = str(record.publish(VALUES, data))
         record.publish(REPORT, json.dumps(self._summary().as_dict(), indent=1).encode())

@@ -55,7 +55,7 @@ class Provenance(Reported):
     Attributes
     ----------
     generation : str
-        What was read; "" for a series that waited in the journal.
+        What was read; "" for a series that waited in the journal. Of a group those of its series, by commas.
     function, source_sha256 : str
         ``module:name``, and the hash of its source alone: what it calls is named by the versions, or not at all.
     parameters, versions : mapping
@@ -76,9 +76,9 @@ class Result:
     Attributes
     ----------
     index : int
-        In the selection.
+        In the selection, or of the group in ``selection.groups()``.
     item : SelectedSeries
-        Which series.
+        Which series; of a group what its series share, with "" for the Series Instance UID.
     status : Status
         ``done``, ``failed`` or ``timed out``.
     value, kind

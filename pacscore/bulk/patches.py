@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import AmbiguousError, InputError, UnsupportedError
-from pacscore.imaging import ArrayInMemory, Box, Presentation, Rescale, StoredFormat
+from pacscore.imaging import ArrayInMemory, Box, Presentation, Rescale, StoredFormat, arrays
+from pacscore.imaging.kept import KeptChunks
 from pacscore.parallel import map_ordered
 
 if TYPE_CHECKING:
@@ -296,7 +297,11 @@ class PatchSampler:
 
 def read_values(volume: Volume, box: Box, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """Modality values of a box of a volume without further axes."""
-    return volume.rescale.frames(box[0]).apply(volume.read_box(box), out)
+    source, rescale = volume.source, volume.rescale.frames(box[0])
+    is_plain = not (rescale.tables or rescale.missing or volume.stored.masks(volume.dtype))
+    if is_plain and isinstance(source, KeptChunks):  # From memory the pass over the words is what takes time.
+        return arrays.rescale_box(source.met(box), box, rescale.slopes, rescale.intercepts, out=out)
+    return rescale.apply(volume.read_box(box), out)
 
 
 def refuse_unfit(volume: Volume) -> None:

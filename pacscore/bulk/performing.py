@@ -20,7 +20,7 @@ from typing import Any
 
 import pacscore
 from pacscore.archive.archive import Archive
-from pacscore.archive.selection import SelectedSeries, open_selected
+from pacscore.archive.selection import SelectedSeries, Selection, open_selected
 from pacscore.archive.series import Series
 from pacscore.bulk.keeping import Keep, keep_result
 from pacscore.bulk.outcomes import Kind, Outcome, Provenance, Status
@@ -29,7 +29,7 @@ from pacscore.imaging import Volume
 from pacscore.parallel import serially
 from pacscore.settings import Settings
 
-TAKES = ("volume", "series", "item")
+TAKES = ("volume", "series", "item", "group")
 """What a function is given."""
 
 _KEPT_OPEN = 4
@@ -89,10 +89,38 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One item, by its number in the selection."""
+    """One item, by its number in the selection; with its members where it is a group of series."""
 
     index: int
     item: SelectedSeries
+    members: tuple[SelectedSeries, ...] = ()
+
+
+def tasks_of(selection: Selection, take: str) -> tuple[Task, ...]:
+    """What a run does: an item for each series, or for each study or patient.
+
+    Of a group the item has the UIDs that its series share, no Series Instance UID and no generation.
+
+    Raises
+    ------
+    InputError
+        Groups were asked for of a selection of single series.
+    """
+    if take != "group":
+        return tuple(Task(number, item) for number, item in enumerate(selection.items))
+    if selection.level == "series":
+        raise InputError(
+            "take='group' gives a function all series of a study or patient, and these were selected one by one. "
+            "Select them with archive.select('study', …) or 'patient' (pacscore select --level study), or take the "
+            "series.",
+            found=selection.level,
+        )
+    tasks = []
+    for number, group in enumerate(selection.groups().values()):
+        studies = {item.study_instance_uid for item in group}
+        shared = SelectedSeries(studies.pop() if len(studies) == 1 else "", "", group[0].patient_id, "")
+        tasks.append(Task(number, shared, group.items))
+    return tuple(tasks)
 
 
 def perform(job: Job, task: Task) -> Outcome:
@@ -102,7 +130,7 @@ def perform(job: Job, task: Task) -> Outcome:
     try:
         with serially():
             function = load(job)
-            taken, generation = _open(job, task.item)
+            taken, generation = _open(job, task)
             value = function(taken, **job.parameters)
             kind = Kind.VALUE
             if job.keep is not None:
@@ -228,10 +256,14 @@ def chosen_volume(series: Series, stack: int | None) -> Volume:
     return series.volume(numbers[0])
 
 
-def _open(job: Job, item: SelectedSeries) -> tuple[Any, str]:
+def _open(job: Job, task: Task) -> tuple[Any, str]:
+    """What the function is given, and the generations it is read from."""
     if job.take == "item":
-        return item, item.generation
+        return task.item, task.item.generation
     archive = opened_archive(job.archive, job.archive_id, job.settings)
-    series = open_selected(archive, item)
-    generation = series.generation if series.state == "sealed" else ""  # What waits is in no generation.
-    return (series if job.take == "series" else chosen_volume(series, job.stack)), generation
+    found = tuple(open_selected(archive, each) for each in task.members or (task.item,))
+    # What waits is in no generation.
+    generation = ", ".join(series.generation for series in found if series.state == "sealed")
+    if job.take == "group":
+        return found, generation
+    return (found[0] if job.take == "series" else chosen_volume(found[0], job.stack)), generation

@@ -26,7 +26,8 @@ def _plain(value: Any) -> Any:
 
 
 def _seconds(value: Any) -> float | None:
-    return round(value * _MILLI, 9) if isinstance(value, int | float) else None
+    """Of milliseconds; BIDS has no time of 0 for a pulse that was not played."""
+    return round(value * _MILLI, 9) if isinstance(value, int | float) and value > 0 else None
 
 
 def _number(value: Any) -> float | int | None:
@@ -59,8 +60,10 @@ _MR_NAMES: tuple[tuple[str, tuple[str, ...], Callable[[Any], Any]], ...] = (
     ("SequenceVariant", ("SequenceVariant",), _plain),
     ("ScanOptions", ("ScanOptions",), _plain),
     ("SequenceName", ("SequenceName", "PulseSequenceName"), _plain),
+    # BIDS calls the first the time between excitations and the second that between volumes, and names Repetition Time
+    # (0018,0080) for both; dcm2niix, whose files most data sets are made of, writes the second.
     ("RepetitionTimeExcitation", ("RepetitionTime",), _seconds),
-    ("RepetitionTime", ("TemporalResolution",), _seconds),
+    ("RepetitionTime", ("RepetitionTime",), _seconds),
     ("EchoTime", ("EchoTime", "EffectiveEchoTime"), _seconds),
     ("InversionTime", ("InversionTime",), _seconds),
     ("FlipAngle", ("FlipAngle",), _number),
@@ -125,7 +128,9 @@ class _Stated:
         self._series = series
         self._varying = frozenset(series._record.varying)
         self._ordinals = sorted(set(series.stacks[stack].frames[:, 0].tolist()))
+        self._frames = series.stacks[stack].frames
         self._documents: list[Mapping[str, Any]] | None = None
+        self._groups: list[Any] | None = None
 
     def value(self, keyword: str) -> Any:
         """Of the series, of the stack where they differ between stacks, or of the frames of enhanced objects."""
@@ -134,7 +139,22 @@ class _Stated:
         found = self._series.document.get(keyword)
         if found is None and "SharedFunctionalGroupsSequence" in self._series.document:
             found = _in_groups(self._series.document["SharedFunctionalGroupsSequence"], keyword)
+            if found is None:
+                found = _common(_in_groups([group], keyword) for group in self._of_frames())
         return found
+
+    def _of_frames(self) -> list[Any]:
+        """The functional groups of each frame of the stack (PS3.3 C.7.6.16)."""
+        if self._groups is None:
+            from pacscore.archive.instance import Instance
+
+            sequence = "PerFrameFunctionalGroupsSequence"
+            stated = {each: Instance(self._series, each).document({sequence}).get(sequence) for each in self._ordinals}
+            self._groups = [
+                groups[index] if isinstance(groups := stated[ordinal], list) and index < len(groups) else {}
+                for ordinal, index in self._frames.tolist()
+            ]
+        return self._groups
 
     def _of_stack(self) -> list[Mapping[str, Any]]:
         if self._documents is None:
@@ -152,7 +172,7 @@ def _common(values: Iterator[Any]) -> Any:
 
 
 def _in_groups(groups: Any, keyword: str) -> Any:
-    """A value of the functional groups that all frames share (PS3.3 C.7.6.16)."""
+    """A value of the functional groups that all frames share, or of those of one (PS3.3 C.7.6.16)."""
     for macro in _tracer(groups).values():
         if keyword in _tracer(macro):
             return _tracer(macro)[keyword]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pacscore
-from pacscore.archive.selection import Selection
+from pacscore.archive.selection import SelectedSeries, Selection
 from pacscore.bulk.outcomes import Kind, Outcome, Status
 from pacscore.errors import UnsupportedError
 
@@ -86,13 +86,15 @@ def table_of(rows: list[dict[str, Any]]) -> pyarrow.Table:
     return arrow.table({name: _column(arrow, [row.get(name) for row in rows]) for name in names})
 
 
-def values_file(selection: Selection, outcomes: Mapping[int, Outcome], about: Mapping[str, Any]) -> bytes | None:
+def values_file(
+    items: Sequence[SelectedSeries], outcomes: Mapping[int, Outcome], about: Mapping[str, Any]
+) -> bytes | None:
     """The values of a run as a Parquet file, None where no item has one.
 
-    One row for each item that ended, in the order of the selection: its UIDs and generation, its status, the error
-    where there is one, and the value: mappings as one column for each key, all else in ``value``. What made them stands
-    in the file's metadata under ``pacscore``. It says nothing of when or how fast, so that a run and its repetition
-    give the same bytes.
+    One row for each item that ended, in the order of the selection: its UIDs (of a group those its series share) and
+    generation, its status, the error where there is one, and the value: mappings as one column for each key, all else
+    in ``value``. What made them stands in the file's metadata under ``pacscore``. It says nothing of when or how fast,
+    so that a run and its repetition give the same bytes.
     """
     require_pyarrow()
     import pyarrow.parquet
@@ -101,7 +103,7 @@ def values_file(selection: Selection, outcomes: Mapping[int, Outcome], about: Ma
         return None
     rows = []
     for index, outcome in sorted(outcomes.items()):
-        item = selection.items[index]
+        item = items[index]
         row = {
             "index": index,
             "PatientID": item.patient_id,

@@ -114,11 +114,17 @@ class PatchDataset:
         Which stack of each series.
     settings : Settings, optional
         Limits to read under.
+    cache_bytes_max : int
+        How much decoded chunks may take in each worker, counted as whole volumes (rows × columns × slices × bytes of
+        a word); the volume visited longest ago gives its place back. The patches are the same with and without. By
+        default nothing is kept: it pays where a worker meets the same volumes again before they are thrown out, so for
+        a cohort, or a part of it, whose decoded bytes fit into memory once for each worker.
 
     Raises
     ------
     InputError
-        The sampler asks for foreground, and neither ``foreground`` nor ``label`` says what that is.
+        The sampler asks for foreground, and neither ``foreground`` nor ``label`` says what that is; the cache has less
+        than 0 bytes.
     """
 
     def __init__(
@@ -130,10 +136,11 @@ class PatchDataset:
         label: Label | None = None,
         stack: int = 0,
         settings: Settings | None = None,
+        cache_bytes_max: int = 0,
     ) -> None:
         if sampler.foreground_share > 0 and foreground is None and label is None:
             raise InputError("foreground_share needs foreground, a range of values, or label.")
-        self._volumes = _Volumes(selection, stack=stack, settings=settings)
+        self._volumes = _Volumes(selection, stack=stack, settings=settings, cache_bytes_max=cache_bytes_max)
         self._sampler = sampler
         self._foreground = foreground
         self._label = label

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pacscore.archive.selection import Selection, open_selected
-from pacscore.errors import NotFoundError
+from pacscore.errors import InputError, NotFoundError
+from pacscore.imaging.kept import KeptChunks, bytes_of
 from pacscore.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,11 +35,19 @@ class SelectedVolumes:
         Which stack of each.
     settings
         Limits to read under; None takes the defaults.
+    cache_bytes_max
+        How much decoded chunks may take in each process that asks, counted as whole volumes: the volumes asked for
+        longest ago give theirs back. 0 keeps none; a volume that is larger by itself keeps none either.
     """
 
-    def __init__(self, selection: Selection, *, stack: int = 0, settings: Settings | None = None) -> None:
+    def __init__(
+        self, selection: Selection, *, stack: int = 0, settings: Settings | None = None, cache_bytes_max: int = 0
+    ) -> None:
+        if cache_bytes_max < 0:
+            raise InputError(f"A cache has 0 bytes or more, not {cache_bytes_max}.", found=cache_bytes_max)
         self.selection = selection
         self.stack = stack
+        self.cache_bytes_max = cache_bytes_max
         self._settings = settings
         self._archive: Archive | None = None
         self._volumes: OrderedDict[int, Volume] = OrderedDict()
@@ -66,10 +76,15 @@ class SelectedVolumes:
                 self._volumes.move_to_end(index)
                 return found
             found = open_selected(self._opened(), item).volume(self.stack)
+            if bytes_of(found.source) <= self.cache_bytes_max:
+                found = replace(found, source=KeptChunks(found.source))
             self._volumes[index] = found
-            while len(self._volumes) > OPEN_MAX:
+            while len(self._volumes) > OPEN_MAX or self._kept_bytes() > self.cache_bytes_max:
                 self._volumes.popitem(last=False)
             return found
+
+    def _kept_bytes(self) -> int:
+        return sum(bytes_of(each.source) for each in self._volumes.values() if isinstance(each.source, KeptChunks))
 
     def archive(self) -> Archive:
         """The archive, open for reading in this process."""
@@ -79,10 +94,15 @@ class SelectedVolumes:
             return self._opened()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"selection": self.selection, "stack": self.stack, "settings": self._settings}
+        return {
+            "selection": self.selection,
+            "stack": self.stack,
+            "settings": self._settings,
+            "cache_bytes_max": self.cache_bytes_max,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["selection"], stack=state["stack"], settings=state["settings"])  # type: ignore[misc]  # Anew.
+        self.__init__(**state)  # type: ignore[misc]  # Anew.
 
     def _opened(self) -> Archive:
         import pacscore

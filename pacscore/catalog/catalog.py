@@ -322,7 +322,7 @@ class Catalog:
             return reading.digest(connection)
 
     def _stored(self, where: str, values: Sequence[str]) -> tuple[StoredSeries, ...]:
-        with self._reading() as connection:
+        with self._connections.looking() as connection:
             return reading.stored(connection, where, values)
 
     # Writing, in a transaction.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -44,8 +44,35 @@ def _stored_series(row: Sequence[Any]) -> StoredSeries:
         bytes_stored=kept,
         strategy=strategy,
         varying=tuple(json.loads(varying)),
-        document=json.loads(dialect.document_text(document) or "{}"),
+        document=StoredDocument(document),
     )
+
+
+class StoredDocument(Mapping[str, Any]):
+    """A document as it is stored, parsed when it is first looked at: who opens a volume does not look."""
+
+    __slots__ = ("_stored", "_values")
+
+    def __init__(self, stored: str | bytes | None) -> None:
+        self._stored = stored
+        self._values: dict[str, Any] | None = None
+
+    def __getitem__(self, keyword: str) -> Any:
+        return self._parsed()[keyword]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+    def __repr__(self) -> str:
+        return repr(self._parsed())
+
+    def _parsed(self) -> dict[str, Any]:
+        if self._values is None:
+            self._values = json.loads(dialect.document_text(self._stored) or "{}")
+        return self._values
 
 
 def only_one(found: Sequence[StoredSeries], series_instance_uid: str) -> StoredSeries:

@@ -66,7 +66,13 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(help="Seconds for one series, then it is given up.", show_default=False)
     ] = None,
-    take: Annotated[str, typer.Option(help="What the function takes: volume, series or item.")] = "volume",
+    take: Annotated[
+        str,
+        typer.Option(
+            help="What the function takes: volume, series, item; or group, all series of a study or patient of a "
+            "--selection made with --level."
+        ),
+    ] = "volume",
     stack: Annotated[
         int | None, typer.Option(help="Which stack; by default the only one.", min=0, show_default=False)
     ] = None,
@@ -97,7 +103,7 @@ def run(
     if as_json:
         print_json(report.as_dict())
     else:
-        parts = [f"{report.done} of {report.total} series done"]
+        parts = [f"{report.done} of {report.total} {'groups' if take == 'group' else 'series'} done"]
         parts += [
             f"{count} {what}" for count, what in _counts(report.failed, report.timed_out, report.resumed) if count
         ]

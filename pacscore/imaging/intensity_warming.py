@@ -22,6 +22,7 @@ def _displays() -> None:
                 arrays.display_stored(words, 40, 80, function=function, bits=shown_bits)
     for other in (*_WORDS, np.int8, np.int32, np.uint32, np.float32):
         arrays.rescale(np.ones((3, 8, 8), other), 1.0, 0.0)
+        arrays.rescale_box(np.ones((3, 8, 8), other), (slice(0, 2),) * 3, 1.0, 0.0)
     shown = np.zeros((8, 8), np.uint8)
     arrays.pseudo_colour(shown, "grey")
     arrays.fuse(shown, shown)

@@ -36,7 +36,7 @@ _to_int32, _to_int64 = convert_to("int32"), convert_to("int64")
 
 
 @kernel
-def histogram_into(words: NDArray[np.uint16], counts: NDArray[np.uint32]) -> None:
+def count_words(words: NDArray[np.uint16], counts: NDArray[np.uint32]) -> None:
     """Count how often each 16-bit word occurs.
 
     words : (pixels,) uint16, C order, fewer than 2**32
@@ -57,7 +57,7 @@ def histogram_into(words: NDArray[np.uint16], counts: NDArray[np.uint32]) -> Non
 
 
 @kernel
-def masked_histogram_into(words: NDArray[np.uint16], mask: NDArray[np.uint8], counts: NDArray[np.uint32]) -> None:
+def count_masked_words(words: NDArray[np.uint16], mask: NDArray[np.uint8], counts: NDArray[np.uint32]) -> None:
     """Count how often each 16-bit word occurs where the mask holds.
 
     words : (pixels,) uint16; mask : (pixels,) uint8, any value but 0 counts
@@ -71,6 +71,37 @@ def masked_histogram_into(words: NDArray[np.uint16], mask: NDArray[np.uint8], co
                 counts[pixel & 3, words[pixel]] += np.uint32(mask[pixel] != 0)
     for pixel in range(full, words.shape[0]):
         counts[pixel & 3, words[pixel]] += np.uint32(mask[pixel] != 0)
+
+
+@kernel
+def word_counts_into(
+    words: NDArray[np.uint16],
+    mask: NDArray[np.uint8],
+    half: int,
+    rows: NDArray[np.uint32],
+    out: NDArray[np.int64],
+) -> None:
+    """Count how often each 16-bit word occurs, all words or those where a mask holds, from the smallest value on.
+
+    words : (pixels,) uint16, C order, fewer than 2**32, each below ``len(out)``
+    mask : (pixels,) uint8, any value but 0 counts; (0,) where all words count
+    half : 0, or half of ``len(out)`` where words are the bits of signed values: the negative ones come first then
+    rows : (4, 65536) uint32, scratch
+    out : (256,) or (65536,) int64
+
+    One call from clearing to adding up, none of it under the interpreter lock.
+    """
+    rows[:] = np.uint32(0)
+    if mask.shape[0] > 0:
+        count_masked_words(words, mask, rows)
+    else:
+        count_words(words, rows)
+    first = rows[0]
+    for row in range(1, 4):
+        first += rows[row]
+    other = out.shape[0] - half
+    out[half:] = first[:other]
+    out[:half] = first[other : other + half]
 
 
 @kernel

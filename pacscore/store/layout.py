@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pacscore.errors import InputError
+from pacscore.parallel import lazy_property
 from pacscore.settings import Settings
 from pacscore.store.frame_codecs import frame_codec
 from pacscore.store.plan import StackPlan
@@ -65,17 +65,17 @@ class ArrayLayout:
     codec: Codec
     row_axis: int
 
-    @cached_property
+    @lazy_property
     def item_bytes(self) -> int:
         """Bytes of a word."""
         return np.dtype(self.dtype).itemsize
 
-    @cached_property
+    @lazy_property
     def slice_axis(self) -> int:
         """Which axis the slices are."""
         return len(self.shape) - self.frame_rank - 1
 
-    @cached_property
+    @lazy_property
     def outer_count(self) -> int:
         """Steps of all axes before the slices together."""
         return math.prod(self.shape[: self.slice_axis])
@@ -90,7 +90,7 @@ class ArrayLayout:
         """Length of the first axis of a frame."""
         return self.shape[self.slice_axis + 1]
 
-    @cached_property
+    @lazy_property
     def row_bytes(self) -> int:
         """Bytes of all that lies behind one step of the first axis of a frame."""
         return math.prod(self.shape[self.slice_axis + 2 :]) * self.item_bytes
@@ -105,32 +105,32 @@ class ArrayLayout:
         """Slices of a chunk."""
         return self.chunk_shape[self.slice_axis]
 
-    @cached_property
+    @lazy_property
     def chunk_bytes(self) -> int:
         """Bytes of a decoded chunk."""
         return math.prod(self.chunk_shape) * self.item_bytes
 
-    @cached_property
+    @lazy_property
     def chunk_counts(self) -> tuple[int, ...]:
         """Chunks along each axis."""
         return tuple(-(-length // chunk) for length, chunk in zip(self.shape, self.chunk_shape, strict=True))
 
-    @cached_property
+    @lazy_property
     def shard_counts(self) -> tuple[int, ...]:
         """Shards along each axis."""
         return tuple(-(-length // shard) for length, shard in zip(self.shape, self.shard_shape, strict=True))
 
-    @cached_property
+    @lazy_property
     def slab_counts(self) -> tuple[int, int]:
         """Outer steps, and slabs (chunks over the slices) of each."""
         return self.outer_count, self.chunk_counts[self.slice_axis]
 
-    @cached_property
+    @lazy_property
     def chunks_per_slab(self) -> int:
         """Chunks that cover the frames of one slab."""
         return math.prod(self.chunk_counts[self.slice_axis + 1 :])
 
-    @cached_property
+    @lazy_property
     def joins_blocks(self) -> bool:
         """Whether blocks are encoded one by one and joined (L4)."""
         return (
@@ -140,14 +140,14 @@ class ArrayLayout:
             and self.block_bytes >= SPLIT_BYTES_MIN * self.item_bytes
         )
 
-    @cached_property
+    @lazy_property
     def made_block_bytes(self) -> int:
         """The size of the blocks that are made, as far as known: reading in part relies on it and checks it."""
         if self.codec.name != "lz4" or self.joins_blocks:
             return self.block_bytes
         return min(self.chunk_bytes, max(LZ4_BLOCK_BYTES_MIN, self.block_bytes * self.item_bytes))
 
-    @cached_property
+    @lazy_property
     def kernel_chunk(self) -> NDArray[np.int64]:
         """What kernels know of a chunk; see ``kernels.shards``."""
         row_bytes = math.prod(self.chunk_shape[self.slice_axis + 2 :]) * self.item_bytes
@@ -156,13 +156,13 @@ class ArrayLayout:
         image = self.predicted_image if self.codec.predictor else (0, 0, 0)
         return np.array([self.chunk_slices, rows, row_bytes, *blocks, *image], np.int64)
 
-    @cached_property
+    @lazy_property
     def predicted_image(self) -> tuple[int, int, int]:
         """Of the images in a chunk: rows, words of a row, and words from a pixel to its neighbour."""
         step = math.prod(self.chunk_shape[self.row_axis + 2 :])
         return self.chunk_shape[self.row_axis], self.chunk_shape[self.row_axis + 1] * step, step
 
-    @cached_property
+    @lazy_property
     def kernel_frame(self) -> NDArray[np.int64]:
         """What kernels know of a frame: rows, row bytes, chunks over the rows, chunks over a row."""
         over_rows = self.chunk_counts[self.slice_axis + 1]
@@ -173,10 +173,13 @@ class ArrayLayout:
 
         shard : which shard along each axis
         """
+        along_shard = tuple(length // chunk for length, chunk in zip(self.shard_shape, self.chunk_shape, strict=True))
+        if along_shard == self.chunk_counts:  # One shard, and no chunk of it beyond the edge.
+            return np.arange(math.prod(along_shard), dtype=np.int64)
         number = np.zeros((), np.int64)
         outside = np.zeros((), np.bool_)
         for axis, count in enumerate(self.chunk_counts):
-            per_shard = self.shard_shape[axis] // self.chunk_shape[axis]
+            per_shard = along_shard[axis]
             along = np.arange(per_shard, dtype=np.int64) + shard[axis] * per_shard
             number = number[..., None] * count + along
             outside = outside[..., None] | (along >= count)

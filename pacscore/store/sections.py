@@ -87,26 +87,26 @@ class SectionReader:
         FormatVersionError
             A newer version wrote it.
         """
-        sections, self._start = _read_head(data)
+        entries, self._start = _read_head(data)
         self._data = data
-        self._sections = {section.name: section for section in sections}
+        self._entries: dict[str, list[Any]] = {entry[0]: entry for entry in entries}
 
     def __contains__(self, name: str) -> bool:
-        return name in self._sections
+        return name in self._entries
 
     def names(self) -> list[str]:
         """All sections that are there."""
-        return list(self._sections)
+        return list(self._entries)
 
     def check(self, name: str) -> None:
         """Read a section and raise ``DamagedError`` where it differs from its CRC32C or length."""
-        section = self._sections[name]
+        section = Section(*self._entries[name])
         size = 1 if section.type == "json" else np.dtype(section.type).itemsize
         self._raw(section, section.items * size)
 
     def column(self, name: str) -> NDArray[Any]:
         """A column of numbers, native order, read-only."""
-        section = self._sections[name]
+        section = Section(*self._entries[name])
         if section.type == "json":
             raise DamagedError(f"Section {name!r} of a manifest is not a column.")
         dtype = np.dtype(f"<{section.type}")
@@ -115,7 +115,7 @@ class SectionReader:
 
     def text(self, name: str) -> Any:
         """A JSON value."""
-        section = self._sections[name]
+        section = Section(*self._entries[name])
         return json.loads(self._raw(section, section.items))
 
     def _raw(self, section: Section, length: int) -> bytes:
@@ -132,8 +132,8 @@ class SectionReader:
         return raw
 
 
-def _read_head(data: bytes) -> tuple[list[Section], int]:
-    """The directory, and where what it describes begins."""
+def _read_head(data: bytes) -> tuple[list[list[Any]], int]:
+    """The entries of the directory, and where what it describes begins."""
     if len(data) < HEAD.size or data[: len(MAGIC)] != MAGIC:
         raise DamagedError("A manifest does not begin like one. Run verify and restore the generation.", offset=0)
     _, version, length = HEAD.unpack_from(data)
@@ -146,4 +146,4 @@ def _read_head(data: bytes) -> tuple[list[Section], int]:
     end = HEAD.size + length
     if len(data) < end + 4 or google_crc32c.value(data[:end]) != int.from_bytes(data[end : end + 4], "little"):
         raise DamagedError("The directory of a manifest is damaged. Run verify and restore the generation.", offset=0)
-    return [Section(*entry) for entry in json.loads(data[HEAD.size : end])], end + 4
+    return json.loads(data[HEAD.size : end]), end + 4

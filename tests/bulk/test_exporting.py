@@ -25,6 +25,7 @@ import pacscore
 from pacscore.bulk.exporting import LOCK, export
 from pacscore.bulk.manifest import MANIFEST, TABLE, digest_of, read_manifest
 from pacscore.bulk.naming import check_layout, file_stem, label
+from pacscore.bulk.sidecars import sidecar
 from pacscore.errors import InputError, RetryError
 from pacscore.locks import hold_lock
 
@@ -309,7 +310,8 @@ def test_bids_like_exports_state_the_acquisition_and_nothing_of_the_patient(data
                 assert str(header.PatientID) not in json.dumps(stated)
             if "EchoTime" in stated and "EchoTime" in header:
                 assert stated["EchoTime"] == pytest.approx(float(header.EchoTime) / 1000)
-                assert stated["RepetitionTimeExcitation"] == pytest.approx(float(header.RepetitionTime) / 1000)
+                for name in ("RepetitionTime", "RepetitionTimeExcitation"):
+                    assert stated[name] == pytest.approx(float(header.RepetitionTime) / 1000)
         # A sidecar that went is written again, the image beside it kept.
         gone = next((tmp_path / "out").rglob("*.json"))
         before = gone.read_bytes()
@@ -319,8 +321,8 @@ def test_bids_like_exports_state_the_acquisition_and_nothing_of_the_patient(data
     pet = next(each for each in found if each["Modality"] == "PT")
     assert (pet["Units"], pet["TracerRadionuclide"], pet["InjectedRadioactivityUnits"]) == ("g/mL", "18F", "Bq")
     assert pet["InjectedRadioactivity"] == 359884960.0
-    # Two state it for the whole image; the enhanced one in the functional groups of each frame, which are not searched.
-    assert sum("EchoTime" in each for each in found) == 2
+    # Two state it for the whole image, the enhanced one in the functional groups of each frame.
+    assert sum("EchoTime" in each for each in found) == 3
     assert any("MagneticFieldStrength" in each and "FlipAngle" in each for each in found)
 
 
@@ -335,3 +337,25 @@ def test_what_differs_between_echoes_is_stated_for_each_stack_or_not_at_all(data
             assert ("EchoTime" in stated) == (len(echoes) == 1)
             if len(echoes) == 1:
                 assert stated["EchoTime"] == pytest.approx(echoes.pop())
+
+
+# Repetition and echo times in seconds, stack by stack, as dcm2niix 1.0.20260724 writes them of the same files.
+DCM2NIIX_TIMES = {
+    "mr-enhanced-b0-philips": [(0.0038045, 0.00152), (0.0038045, None)],
+    "mr-enhanced-dti-philips": [(9, 0.072114)],
+    "mr-enhanced-fmri-siemens-xa10": [(0.5, 0.03)],
+    "mr-fmri-philips": [(2, 0.030001)],
+    "mr-philips-anat-4": [(4.8, 0.386754)],
+}
+
+
+def test_sidecars_state_the_times_that_dcm2niix_states(data: Path, tmp_path: Path) -> None:
+    for name, expected in DCM2NIIX_TIMES.items():
+        with pacscore.create(tmp_path / name) as opened:
+            opened.ingest(data / "series" / name)
+            (item,) = opened.select()
+            series = opened.series(item.series_instance_uid)
+            found = [json.loads(sidecar(series, number)) for number in range(len(series.stacks))]
+        stated = [(each["RepetitionTime"], each.get("EchoTime")) for each in found]
+        for own, theirs in zip(stated, expected, strict=True):
+            assert own == pytest.approx(theirs, abs=1e-6), name

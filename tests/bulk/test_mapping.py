@@ -9,6 +9,7 @@ from typing import Any
 
 import functions_mapped as functions
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 import pacscore
@@ -176,3 +177,30 @@ def test_misuse_is_refused_before_anything_runs(selection: Selection, tmp_path: 
         bulk.map(replace(selection, archive=str(tmp_path)), functions.mean)
     with pytest.raises(InputError, match="Another archive"):
         bulk.map(replace(selection, archive_id="ff"), functions.mean)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_function_of_a_group_is_given_all_series_of_a_study(
+    archive_folder: Path, tmp_path: Path, executor: str
+) -> None:
+    with pacscore.open(archive_folder, read_only=True) as archive:
+        studies, patients = archive.select("study"), archive.select("patient")
+    groups = list(studies.groups().items())
+    for run in (None, tmp_path / "run"):
+        results = list(
+            bulk.map(studies, functions.bytes_of_group, take="group", executor=executor, ordered=True, run=run)
+        )
+        assert [result.value["series"] for result in results] == [len(group) for _, group in groups]
+        for result, (uid, group) in zip(results, groups, strict=True):
+            assert (result.item.study_instance_uid, result.item.series_instance_uid) == (uid, "")
+            assert result.provenance.generation == ", ".join(item.generation for item in group)
+    rows = pyarrow.parquet.read_table(tmp_path / "run" / "values.parquet").to_pylist()
+    assert [(row["StudyInstanceUID"], row["series"]) for row in rows] == [(uid, len(each)) for uid, each in groups]
+    again = bulk.map(studies, functions.bytes_of_group, take="group", run=tmp_path / "run").report()
+    assert (again.total, again.resumed) == (len(groups), len(groups))
+    assert bulk.map(patients, functions.bytes_of_group, take="group").report().done == len(patients.groups())
+
+
+def test_groups_of_single_series_are_refused_with_what_to_do(selection: Selection) -> None:
+    with pytest.raises(InputError, match=r"archive.select\('study'"):
+        bulk.map(selection, functions.bytes_of_group, take="group")

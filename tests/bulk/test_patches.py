@@ -7,6 +7,7 @@ import pickle
 import sys
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from pacscore.bulk.volumes import SelectedVolumes
 from pacscore.errors import GeometryError, InputError, UnsupportedError
 from pacscore.geometry import Axis
 from pacscore.imaging import ArrayInMemory, Rescale, StoredFormat, Volume
+from pacscore.imaging.kept import KeptChunks, bytes_of
 from pacscore.imaging.sources import Box
 
 
@@ -190,6 +192,45 @@ def test_what_cannot_be_drawn_from_is_refused() -> None:
             PatchSampler((2, 8, 8), **wrong)
 
 
+def test_kept_chunks_are_decoded_once_and_patches_are_the_same() -> None:
+    words = noise((40, 50, 60))
+    counting = Counting(words, (8, 16, 16))
+    for rescale in (Rescale.linear(), Rescale.linear(np.linspace(1, 2, 40), np.arange(40))):
+        counting.boxes.clear()
+        plain = make_volume(words, rescale=rescale)
+        kept = replace(plain, source=KeptChunks(counting))
+        for size in ((8, 16, 24), (40, 50, 60), (3, 50, 1)):
+            sampler = PatchSampler(size, count=3, seed=3)
+            for index in range(4):
+                wanted = sampler.read(plain, index=index)
+                np.testing.assert_array_equal(sampler.read(kept, index=index).values, wanted.values)
+        met = np.zeros(words.shape, int)
+        for box in counting.boxes:
+            met[box] += 1
+            assert all(part.start % step == 0 for part, step in zip(box, counting.chunk_shape, strict=True))
+        before = len(counting.boxes)
+        kept.array()[...] = 0  # What was read belongs to the reader.
+        np.testing.assert_array_equal(kept.array(), words)
+        assert len(counting.boxes) == before
+    one = KeptChunks(Counting(words, (8, 16, 16)))
+    for row in (0, 16, 32, 48, 0, 48):  # Each meets chunks of its own.
+        one.read((slice(0, 8), slice(row, row + 1), slice(0, 16)))
+    assert len(one._source.boxes) == 4
+    again = pickle.loads(pickle.dumps(KeptChunks(ArrayInMemory(words))))
+    assert not again._is_there.any()
+    box = (slice(3, 9), slice(0, 50), slice(7, 8))
+    np.testing.assert_array_equal(again.read(box), words[box])
+
+
+def test_words_that_need_masking_are_masked_from_the_cache_too() -> None:
+    words = (noise((10, 20, 30)) & 0x0FFF).astype(np.uint16) | 0xF000
+    plain = replace(make_volume(words), stored=StoredFormat(12, 11, signed=False))
+    kept = replace(plain, source=KeptChunks(ArrayInMemory(words)))
+    sampler = PatchSampler((4, 8, 8), count=4, seed=1)
+    np.testing.assert_array_equal(sampler.read(kept).values, sampler.read(plain).values)
+    assert sampler.read(kept).values.max() < 4096
+
+
 @pytest.fixture(scope="module")
 def selection(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[pacscore.Selection]:
     folder = tmp_path_factory.mktemp("patches") / "archive"
@@ -207,11 +248,26 @@ def _digests(volumes: SelectedVolumes, indices: list[int]) -> list[float]:
 def test_other_processes_open_the_archive_for_themselves_and_draw_the_same(
     selection: pacscore.Selection, method: str
 ) -> None:
-    volumes = SelectedVolumes(selection)
+    volumes = SelectedVolumes(selection, cache_bytes_max=4 << 20)
     here = _digests(volumes, [0, 1, 2])
+    assert here == _digests(SelectedVolumes(selection), [0, 1, 2])
     with multiprocessing.get_context(method).Pool(1) as pool:  # Forked with the archive open here.
         there = pool.apply(_digests, (volumes, [2, 0, 1]))
     assert [there[1], there[2], there[0]] == here
+
+
+def test_the_cache_keeps_to_its_bytes(selection: pacscore.Selection) -> None:
+    sizes = [bytes_of(volume.source) for volume in SelectedVolumes(selection)]
+    room = sizes[0] + sizes[1]
+    volumes = SelectedVolumes(selection, cache_bytes_max=room)
+    for index in (0, 1, 2, 0, 1, 2, 2):
+        assert isinstance(volumes[index].source, KeptChunks) == (sizes[index] <= room)
+        assert volumes._kept_bytes() <= room
+    assert volumes[2] is volumes[2]
+    none = SelectedVolumes(selection, cache_bytes_max=min(sizes) - 1)
+    assert not any(isinstance(volume.source, KeptChunks) for volume in none)
+    with pytest.raises(InputError, match="0 bytes or more"):
+        SelectedVolumes(selection, cache_bytes_max=-1)
 
 
 def test_a_selection_of_volumes_pickles_to_its_names(selection: pacscore.Selection) -> None:
@@ -254,7 +310,7 @@ def bright(archive: pacscore.Archive, volume: Volume) -> NDArray[Any]:
 @pytest.mark.usefixtures("tensors")
 def test_data_sets_give_visits_of_epochs_and_batches_of_patches(selection: pacscore.Selection) -> None:
     sampler = PatchSampler((4, 32, 32), count=3, seed=5, foreground_share=1.0)
-    dataset = PatchDataset(selection, sampler, label=bright)
+    dataset = PatchDataset(selection, sampler, label=bright, cache_bytes_max=1 << 30)
     assert len(list(dataset)) == 3
     dataset.prepare()
     volumes = SelectedVolumes(selection)

@@ -64,6 +64,22 @@ def test_rescale_is_the_formula_rounded_once(words, data):
     np.testing.assert_array_almost_equal_nulp(found, wanted, 1)
 
 
+@pytest.mark.kernel
+@pytest.mark.parametrize("dtype", [*INTEGERS, np.float32])
+def test_a_box_is_rescaled_as_if_it_were_cut_out_first(dtype):
+    words = np.arange(5 * 6 * 70).reshape(5, 6, 70).astype(dtype)
+    slopes, intercepts = np.linspace(0.5, 2, 3), np.array([1.0, -2.0, 0.25])
+    for box in ((slice(1, 4), slice(2, 6), slice(3, 68)), (slice(2, 5), slice(0, 1), slice(69, 70))):
+        found = arrays.rescale_box(words, box, slopes, intercepts)
+        np.testing.assert_array_almost_equal_nulp(found, arrays.rescale(words[box], slopes, intercepts), 1)
+    for box in ((slice(0, 3),) * 2, (slice(3, 6), slice(0, 1), slice(0, 1)), (slice(-3, 0),) * 3):
+        with pytest.raises(InputError, match="does not lie"):
+            arrays.rescale_box(words, box, slopes, intercepts)
+    held = np.zeros((2, 2, 2), np.float32)
+    with pytest.raises(InputError, match="overlaps"):
+        arrays.rescale_box(held, (slice(0, 2),) * 3, 1, 0, out=held)
+
+
 @pytest.mark.parametrize("dtype", INTEGERS)
 def test_hounsfield_units_are_exact(dtype):
     words = np.arange(100, dtype=dtype).reshape(1, 10, 10)

@@ -11,6 +11,7 @@ from reference.store_series import Maker, smooth_words
 from pacscore.errors import DamagedError, FormatVersionError, PacscoreError
 from pacscore.filesystem import LocalFileSystem
 from pacscore.settings import Settings
+from pacscore.store.compression import compress, decompress
 from pacscore.store.generation import Generation
 from pacscore.store.plan import Treatment
 from pacscore.store.sections import SectionReader, write_sections
@@ -149,3 +150,19 @@ def test_zip64_directories_round_trip(tmp_path: Path):
     assert (place.offset, place.count) == (offset, 70_000)
     assert list(read_directory(data[: place.length], "").values()) == members
     assert list(read_directory(data[: place.length], "m00012")) == [str(digit) for digit in range(10)]
+
+
+@pytest.mark.parametrize("length", [1, 255, 256, 65_791, 65_792, 1 << 20])
+def test_a_compressed_part_is_taken_only_with_the_length_it_must_have(length: int) -> None:
+    data = np.random.default_rng(length).integers(0, 4, length, np.uint8).tobytes()
+    frame = compress(data)
+    assert decompress(memoryview(frame), length) == data
+    # A header that states less, more, or nothing; a frame that is cut, or none: refused, and nothing of 2**60 made.
+    for wrong, stated in ((frame, length + 1), (frame, length - 1 or 2), (frame[:-1], length), (frame[:5], length)):
+        with pytest.raises(DamagedError):
+            decompress(wrong, stated)
+    huge = bytearray(frame[:4]) + bytes([0xE0]) + (1 << 60).to_bytes(8, "little") + frame[8:]
+    unstated = bytearray(frame[:4]) + bytes([0x00, 0x58]) + frame[8:]
+    for wrong in (bytes(huge), bytes(unstated), b"PK" + frame[2:], b"\x28"):
+        with pytest.raises(DamagedError):
+            decompress(wrong, length)

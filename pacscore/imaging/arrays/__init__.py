@@ -28,6 +28,7 @@ from pacscore.imaging.arrays.intensity import (
     mask_stored,
     percentile_limits,
     rescale,
+    rescale_box,
     window,
 )
 from pacscore.imaging.arrays.projection import (
@@ -118,6 +119,7 @@ __all__ = [
     "regrid",
     "render_rays",
     "rescale",
+    "rescale_box",
     "sample_lines",
     "sobel",
     "spline_coefficients",

@@ -121,6 +121,59 @@ def rescale(
     return target
 
 
+def rescale_box(
+    words: NDArray[Any],
+    box: tuple[slice, ...],
+    slope: ArrayLike,
+    intercept: ArrayLike,
+    *,
+    out: NDArray[np.float32] | None = None,
+) -> NDArray[np.float32]:
+    """Map the stored values of a box of an array to modality values: ``rescale(words[box], …)`` in one pass.
+
+    Parameters
+    ----------
+    words : NDArray
+        ``(slices, rows, columns)``, integers or floats, C order.
+    box : tuple of slice
+        One of step 1 for each axis, start and stop within the array.
+    slope, intercept : float or array
+        One for all slices, or one for each slice of the box.
+    out : NDArray of float32, optional
+        Shape of the box, C order, not overlapping ``words``.
+
+    Raises
+    ------
+    InputError
+        The box is not in the array, or as ``rescale``.
+
+    Examples
+    --------
+    >>> words = np.arange(8, dtype=np.int16).reshape(2, 2, 2)
+    >>> rescale_box(words, (slice(1, 2), slice(0, 2), slice(1, 2)), 2.0, 1.0).reshape(-1)
+    array([11., 15.], dtype=float32)
+    """
+    if words.ndim != 3 or words.dtype.kind not in "iuf":
+        raise InputError(f"Cannot rescale a box of {words.dtype} of {words.ndim} axes: give (slices, rows, columns).")
+    inside = len(box) == 3 and all(
+        part.step in (None, 1) and 0 <= part.start <= part.stop <= length
+        for part, length in zip(box, words.shape, strict=True)
+    )
+    if not inside:
+        raise InputError(f"The box {box} does not lie in an array of {words.shape}.", expected=words.shape)
+    shape = tuple(part.stop - part.start for part in box)
+    slopes, intercepts = (
+        per_frame(given, shape[0], name) for given, name in ((slope, "Rescale Slope"), (intercept, "Rescale Intercept"))
+    )
+    ready = kernel_input(words)
+    target = output_array(out, shape, np.dtype(np.float32))
+    refuse_overlap(ready, target)
+    if target.size:
+        start = np.array([part.start for part in box], np.int64)
+        kernels.rescale_box_into(ready, start, slopes, intercepts, target)
+    return target
+
+
 def look_up(
     words: NDArray[Any], *, first: int, table: NDArray[np.float32], out: NDArray[np.float32] | None = None
 ) -> NDArray[np.float32]:

@@ -129,23 +129,22 @@ def histogram_16(
     ready = kernel_input(words).reshape(-1).view(f"u{words.dtype.itemsize}")
     ready = read_only(ready.astype(np.uint16, copy=False))
     held = None if mask is None else mask_bytes(mask, words.shape)
+    nothing = read_only(np.zeros(0, np.uint8))
+    half = (1 << bits) >> 1 if words.dtype.kind == "i" else 0
 
-    def count(start: int) -> NDArray[np.uint32]:
-        found = np.zeros((4, 65536), np.uint32)
+    def count(start: int) -> NDArray[np.int64]:
+        found = np.empty(1 << bits, np.int64)
         part = slice(start, start + _HISTOGRAM_TILE)
-        if held is None:
-            kernels.histogram_into(ready[part], found)
-        else:
-            kernels.masked_histogram_into(ready[part], held[part], found)
-        for row in found[1:]:  # A tile has fewer words than 32 bits count, and this takes a tenth of `sum(0, int64)`.
-            found[0] += row
-        return found[0, : 1 << bits]
+        mask_part = nothing if held is None else held[part]
+        rows = np.empty((4, 65536), np.uint32)
+        kernels.word_counts_into(ready[part], mask_part, half, rows, found)
+        return found
 
+    if ready.size <= _HISTOGRAM_TILE:
+        return count(0)
     total = np.zeros(1 << bits, np.int64)
-    half = (1 << bits) >> 1 if words.dtype.kind == "i" else 0  # Of signed words the negative ones come first.
     for part in map_ordered(count, range(0, ready.size, _HISTOGRAM_TILE), threads=threads):
-        total[half:] += part[: len(part) - half]
-        total[:half] += part[len(part) - half :]
+        total += part
     return total
 
 
