@@ -220,7 +220,8 @@ def _find_ramp(table: NDArray[np.uint8], mask: int, sign_bit: int, base: int) ->
     flip = 255 if values[0] > values[-1] else 0
     values ^= flip
     span = len(values) - 1
-    if (np.diff(values) < 0).any() or base >= 1 << 16:
+    rises = values[1:] - values[:-1]
+    if (rises < 0).any() or base >= 1 << 16:
         return None
     first = int(values[0])
     values -= first
@@ -231,8 +232,8 @@ def _find_ramp(table: NDArray[np.uint8], mask: int, sign_bit: int, base: int) ->
     if span << shift > 65535:
         return None
     # Only the first and last place of each level bind the factor: at most 512 of 65536.
-    edges = np.flatnonzero(np.diff(values, prepend=-1, append=256))
-    places = np.unique(np.concatenate([edges[:-1], edges[1:] - 1]))
+    edges = np.flatnonzero(rises)
+    places = np.concatenate([[0], edges, edges + 1, [span]])
     steps, levels, width = places << shift, values[places] << (16 + drop), 1 << (16 + drop)
     middle = round(slope * width / (1 << shift))
     for number in range(_CANDIDATES):
@@ -253,7 +254,7 @@ def _proved(numbers: NDArray[np.uint16] | None, shown: NDArray[np.uint8], sign: 
     """The numbers, if the kernel itself gives the display value of every stored value with them."""
     if numbers is None:
         return None
-    words = read_only((np.arange(len(shown)) ^ sign).astype(np.uint16))
+    words = read_only(np.arange(len(shown), dtype=np.uint16) ^ np.uint16(sign))
     found = np.empty(len(shown), np.uint8)
     kernels.ramp_into(words, numbers, False, found)
     return numbers if np.array_equal(found, shown) else None
