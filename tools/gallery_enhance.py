@@ -32,7 +32,7 @@ _CT_STEPS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("laplacian", "HU per square mm, each slice by itself", {"planar": True}),
 )  # fmt: skip
 _CONTRAST_STEPS: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("equalize", "histogram equalisation over all values", {}),
+    ("equalize", "histogram equalisation over all values; the border, 40 % of them and one value, takes its share", {}),
     ("clahe", "clip 2, 8 × 8 tiles", {}),
     ("clahe", "clip 6, 4 × 4 tiles", {"clip": 6.0, "tiles": 4}),
     ("gamma", "exponent 2; MONOCHROME1, so high values are dark: soft tissue brightens", {"exponent": 2.0}),

@@ -100,11 +100,10 @@ def _spine(volume: Volume) -> NDArray[np.float64]:
 
 
 def _grids(volume: Volume) -> Iterator[Entry]:
-    coronal = volume.shape[1] // 2
+    nearest = _coronal_of(volume.resample(1.0, interpolation="nearest"))
     for name in ("linear", "cubic"):
         yield _pair(
-            f"Isotropic 1 mm, {name}", "One coronal plane of the array before and after.",
-            volume.plane("coronal", coronal),
+            f"Isotropic 1 mm, {name}", "One coronal plane of the new grid; before: the nearest voxel.", nearest,
             lambda name=name: _coronal_of(volume.resample(1.0, interpolation=name)), _SOFT,
         )  # fmt: skip
     whole = volume.frame(45)

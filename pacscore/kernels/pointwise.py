@@ -71,6 +71,63 @@ def ramp_into(words: NDArray[np.uint16], numbers: NDArray[np.uint16], past_cache
         out[pixel] = np.uint8(value >> np.int64(drop)) ^ flip
 
 
+@kernel(inline=True)
+def _addends(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
+    shown: NDArray[np.uint8], edges: NDArray[np.int64], flip: int, shift: int, level: int, factor: int
+) -> Any:
+    """The least and the most that may be added to ``step * factor`` of ``fit_ramp``; below it where nothing may."""
+    base, top = edges[0], edges[-1] + 1
+    first = np.int64(shown[base]) ^ flip
+    least = np.int64(0)
+    most = min(level, ((np.int64(shown[top]) ^ flip) - first + 1) * level - ((top - base) << shift) * factor) - 1
+    for edge in edges:
+        product = ((edge - base) << shift) * factor
+        most = min(most, ((np.int64(shown[edge]) ^ flip) - first + 1) * level - 1 - product)
+        least = max(least, ((np.int64(shown[edge + 1]) ^ flip) - first) * level - (product + (factor << shift)))
+    return least, most
+
+
+@kernel
+def fit_ramp(shown: NDArray[np.uint8], edges: NDArray[np.int64], numbers: NDArray[np.uint16]) -> bool:
+    """Seek the numbers with which ``ramp_into`` gives a table, and say whether there are any.
+
+    shown : (keys,) display values of all keys, at most 65536
+    edges : (changes,) rising, every key whose successor is shown otherwise; at least one
+    numbers : (10,) uint16; in: mask, sign; out, where found: the rest
+
+    Values that fall are turned round by ``flip``. Only the places beside edges bind the factor, and the room that one
+    leaves for the addend is a concave function of it, so halving finds the factor with most room. It is to have all of
+    its 16 bits: a steep ramp is multiplied after a shift, a flat one shifted afterwards.
+    """
+    base, top = edges[0], edges[-1] + 1
+    span = top - base
+    flip = np.int64(255) if shown[base] > shown[top] else np.int64(0)
+    height = abs(np.int64(shown[top]) - np.int64(shown[base]))
+    shift, drop = np.int64(0), np.int64(0)
+    while height > span << shift:
+        shift += 1
+    while drop < 7 and height << (drop + 1) < span:
+        drop += 1
+    if span << shift > 65535:
+        return False
+    level = np.int64(1) << (16 + drop)
+    low, high = np.int64(0), np.int64(65535)
+    while low < high:
+        factor = (low + high) // 2
+        least, most = _addends(shown, edges, flip, shift, level, factor)
+        least_next, most_next = _addends(shown, edges, flip, shift, level, factor + 1)
+        if most - least < most_next - least_next:
+            low = factor + 1
+        else:
+            high = factor
+    least, most = _addends(shown, edges, flip, shift, level, low)
+    addend = (least + most) // 2
+    numbers[2], numbers[3], numbers[4], numbers[5] = base, span, shift, low
+    numbers[6], numbers[7] = addend & 65535, ((np.int64(shown[base]) ^ flip) << drop) + (addend >> 16)
+    numbers[8], numbers[9] = drop, flip
+    return bool(least <= most)
+
+
 @kernel
 def table_into(  # noqa: PLR0917  # A compiled function has no keyword-only arguments.
     words: NDArray[Any], mask: int, sign: int, base: int, table: NDArray[Any], out: NDArray[Any]

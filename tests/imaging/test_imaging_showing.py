@@ -82,6 +82,27 @@ def test_the_ramp_kernel_is_its_formula_at_every_length():
             np.testing.assert_array_equal(out, reference.ramp(words, table))
 
 
+@pytest.mark.kernel
+@pytest.mark.parametrize("top", [40, 255])
+def test_numbers_of_a_ramp_give_its_table_at_every_key(top):
+    keys = np.arange(1 << 10)
+    for base, span in ((0, 1023), (300, 1), (100, 37), (500, 400), (7, 2)):
+        rising = np.clip((keys - base) * top / span + 0.4, 0, top).astype(np.uint8)
+        for shown in (rising, 255 - rising, rising // 2 + 9):
+            numbers = np.array([1023, 512, *[0] * 8], np.uint16)
+            assert pointwise.fit_ramp(shown, np.flatnonzero(shown[1:] != shown[:-1]), numbers)
+            np.testing.assert_array_equal(reference.ramp((keys ^ 512).astype(np.uint16), numbers), shown)
+
+
+@pytest.mark.kernel
+def test_what_falls_again_or_bends_is_no_ramp():
+    keys = np.arange(1 << 10)
+    for bent in (np.minimum(keys, 1023 - keys) // 3, keys**2 // 4200, np.sqrt(keys) * 7):
+        shown = bent.astype(np.uint8)
+        edges = np.flatnonzero(shown[1:] != shown[:-1])
+        assert not pointwise.fit_ramp(shown, edges, np.array([1023, 0, *[0] * 8], np.uint16))
+
+
 def test_results_past_the_cache_and_on_any_number_of_threads_are_the_same():
     words = np.random.default_rng(3).integers(-1024, 3000, (40, 512, 512)).astype(np.int16)
     one = arrays.display_stored(words, 40, 400, threads=1)

@@ -46,7 +46,7 @@ from pacscore.kernels._vector import (
 )
 
 load4, load8, load16, load32, load64 = load_of(4), load_of(8), load_of(16), load_of(32), load_of(64)
-splat8 = splat_of(8)
+splat8, splat32 = splat_of(8), splat_of(32)
 ramp8, weights4 = constant_of("float32", tuple(range(8))), constant_of("float32", (0.5, -1.0, 2.5, 0.25))
 ints4 = constant_of("int16", (1, -2, 3, -4))
 to_int8, to_int16, to_int32, to_int64 = (convert_to(name) for name in ("int8", "int16", "int32", "int64"))
@@ -167,6 +167,24 @@ def test_integer_operations_equal_python(dtype: str) -> None:
         clipped([p - q for p, q in exact]), np.array([(p * q) >> bits for p, q in exact], dtype),
     ]  # fmt: skip
     assert np.array_equal(out.reshape(9, 16), np.stack(expected))
+
+
+@kernel
+def scaled_into(a: Any, factor: Any, out: Any) -> None:
+    factors = splat32(factor)
+    for start in range(0, a.size, 32):
+        store(out, start, multiply_high(load32(a, start), factors))
+
+
+def test_upper_halves_of_unsigned_products_are_never_widened() -> None:
+    """A factor that stays the same along a loop, widened before it, made a window take 1.4 times as long."""
+    import numba
+
+    a, out = np.arange(0, 65536, 512, np.uint16), np.empty(128, np.uint16)
+    code = numba.njit(scaled_into.compiled().py_func)  # What comes from the cache cannot be inspected.
+    code(a, np.uint16(40000), out)
+    assert np.array_equal(out, (a.astype(np.uint32) * 40000 >> 16).astype(np.uint16))
+    assert "to <32 x i32>" not in next(iter(code.inspect_llvm().values()))
 
 
 @kernel

@@ -8,7 +8,6 @@ which is twice as fast: a factor and an addend are sought and then proved agains
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,6 @@ from pacscore.parallel import run_tiles
 
 _TILE = 1 << 20
 _PAST_CACHE_BYTES = 8 << 20
-_CANDIDATES = 400
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,11 +122,10 @@ def display_map(
         words = np.arange(1 << width, dtype=np.uint32).astype(f"u{dtype.itemsize}")
         keys = ((words.astype(np.int64) >> (high + 1 - bits)) & mask) ^ sign
         shown, mask, sign = shown[keys], (1 << width) - 1, 0
-    base, top = _changing(shown)
+    edges = np.flatnonzero(shown[1:] != shown[:-1])
+    base, top = (int(edges[0]), int(edges[-1]) + 1) if edges.size else (0, 0)
     table = read_only(np.ascontiguousarray(shown[base : top + 1]))
-    ramp = None
-    if width == 16 and table.dtype == np.uint8:
-        ramp = _proved(_find_ramp(table, mask, sign, base), shown, sign)
+    ramp = _find_ramp(shown, edges, mask, sign) if width == 16 and table.dtype == np.uint8 else None
     return DisplayMap(np.dtype(dtype).newbyteorder("="), table, mask, sign, base, ramp)
 
 
@@ -142,7 +139,7 @@ def stored_values(dtype: np.dtype[Any], bits_stored: int | None = None) -> NDArr
     """
     bits = dtype.itemsize * 8 if bits_stored is None else bits_stored
     low = -(1 << (bits - 1)) if dtype.kind == "i" else 0
-    return np.arange(low, low + (1 << bits)).astype(dtype)
+    return np.arange(low, low + (1 << bits), dtype=np.int32).astype(dtype)
 
 
 def display_stored(
@@ -208,54 +205,14 @@ def _refuse_wide(dtype: np.dtype[Any]) -> None:
         raise InputError(f"Words of 8 or 16 bits are shown by a table, not {dtype}. Window modality values instead.")
 
 
-def _changing(shown: NDArray[Any]) -> tuple[int, int]:
-    """The last key of the constant beginning, and the first of the constant end."""
-    differing = np.flatnonzero(shown[1:] != shown[:-1])
-    return (int(differing[0]), int(differing[-1]) + 1) if differing.size else (0, 0)
-
-
-def _find_ramp(table: NDArray[np.uint8], mask: int, sign_bit: int, base: int) -> NDArray[np.uint16] | None:
-    """Numbers of ``ramp_into`` that may give the table, None where it is no ramp."""
-    values = table.astype(np.int64)
-    flip = 255 if values[0] > values[-1] else 0
-    values ^= flip
-    span = len(values) - 1
-    if (np.diff(values) < 0).any() or base >= 1 << 16:
+def _find_ramp(shown: NDArray[np.uint8], edges: NDArray[np.int64], mask: int, sign: int) -> NDArray[np.uint16] | None:
+    """Numbers with which the kernel itself gives the display value of every stored value, None where there are none."""
+    numbers = np.array([mask, sign, 0, 0, 0, 0, 0, shown[0], 0, 0], np.uint16)  # A constant's; else to be fitted.
+    if edges.size and not kernels.fit_ramp(read_only(shown), read_only(edges), numbers):
         return None
-    first = int(values[0])
-    values -= first
-    slope = float(values[-1] - values[0]) / max(1, span)
-    # The factor is to have all of its 16 bits: a steep ramp is multiplied after a shift, a flat one shifted afterwards.
-    shift, drop = (max(0, math.ceil(sign * math.log2(slope or 1.0))) for sign in (1, -1))
-    drop = min(7, max(0, drop - 1))
-    if span << shift > 65535:
-        return None
-    # Only the first and last place of each level bind the factor: at most 512 of 65536.
-    edges = np.flatnonzero(np.diff(values, prepend=-1, append=256))
-    places = np.unique(np.concatenate([edges[:-1], edges[1:] - 1]))
-    steps, levels, width = places << shift, values[places] << (16 + drop), 1 << (16 + drop)
-    middle = round(slope * width / (1 << shift))
-    for number in range(_CANDIDATES):
-        factor = middle + ((number + 1) // 2 if number & 1 else -(number // 2))
-        if not 0 <= factor <= 65535:
-            continue
-        least = max(0, int((levels - steps * factor).max()))
-        most = min(width - 1, int((levels + width - 1 - steps * factor).min()))
-        if least <= most:
-            above, addend = divmod((least + most) // 2, 1 << 16)
-            offset = (first << drop) + above
-            numbers = [mask, sign_bit, base, span, shift, factor, addend, offset, drop, flip]
-            return read_only(np.array(numbers, np.uint16))
-    return None
-
-
-def _proved(numbers: NDArray[np.uint16] | None, shown: NDArray[np.uint8], sign: int) -> NDArray[np.uint16] | None:
-    """The numbers, if the kernel itself gives the display value of every stored value with them."""
-    if numbers is None:
-        return None
-    words = read_only((np.arange(len(shown)) ^ sign).astype(np.uint16))
+    words = read_only(np.arange(len(shown), dtype=np.uint16) ^ np.uint16(sign))
     found = np.empty(len(shown), np.uint8)
-    kernels.ramp_into(words, numbers, False, found)
+    kernels.ramp_into(words, read_only(numbers), False, found)
     return numbers if np.array_equal(found, shown) else None
 
 
