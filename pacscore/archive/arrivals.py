@@ -18,6 +18,7 @@ from pacscore.archive.report import Receipt, ReceiveStatus
 from pacscore.archive.sources import JournalSource, SealedSource
 from pacscore.archive.turns import GroupCommits
 from pacscore.catalog import Location, ReceivedRow
+from pacscore.errors import PacscoreError
 from pacscore.store.group_commit import Written
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _write(session: Session, arrivals: Sequence[Arrival]) -> None:
     for arrival in arrivals:
         try:
             _write_one(session, arrival, located[arrival.candidate.sop_instance_uid])
-        except Exception as error:
+        except (PacscoreError, OSError) as error:
             arrival.failure = error
 
 

@@ -57,11 +57,9 @@ class Kernel(Generic[P, R]):
         return (self._called or self._callable())(*args, **kwargs)
 
     def _callable(self) -> Callable[P, R]:
-        compiled = self.compiled()
-        merged = "forceinline" in self._options and hasattr(compiled, "signatures")
-        assert not merged, f"{self.__name__} is merged into kernels, and only they call it: .python can be called."
-        self._called = compiled
-        return compiled
+        is_merged = "forceinline" in self._options  # Then it has no entry for Python where it is compiled.
+        self._called = self.python if is_merged else self.compiled()
+        return self._called
 
     def compiled(self) -> Callable[P, R]:
         """The Numba dispatcher, made now if need be."""
@@ -89,7 +87,8 @@ def kernel(
     fastmath
         A named subset of LLVM's flags where the twin's tolerance allows it and a gain is measured.
     inline
-        Always merge into the caller: for helpers of a few lines. They cannot be called from Python when compiled.
+        Always merge into the caller: for helpers of a few lines. Called from Python they run
+        interpreted, whatever the mode.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     if fastmath:
