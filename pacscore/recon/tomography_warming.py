@@ -45,7 +45,7 @@ def _backprojections() -> None:
 
 def _projectors() -> None:
     planar = ParallelGeometry(np.arange(8) * np.pi / 8, 8, row_count=8)
-    for geometry in (planar, _cone()):
+    for geometry in (planar, _cone(), _cone(0.1)):
         operator = Projector(geometry, Grid((8, 8, 8), 1.0))
         data = operator @ np.ones((8, 8, 8), np.float32)
         fista_tv(data, operator, weight=0.1, iterations=1, inner_iterations=1)
