@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def _backprojections() -> None:
     ):
         fdk(ball.project(geometry), geometry, target)
     helix = HelicalGeometry(np.arange(40) * np.pi / 8, 4.0, 8, 8, 1.0, 1.0, 50.0, 80.0)
-    wfbp(ball.project(helix), helix, grid)
+    for scan in (helix, replace(helix, focal_spot_mm=(0.0, 0.1, 0.1))):
+        wfbp(ball.project(scan), scan, grid)
 
 
 def _projectors() -> None:
