@@ -64,6 +64,39 @@ def rebin_view_into(
             out[row, ray] = a + fv * (b - a)
 
 
+@kernel(fastmath=CONTRACT)
+def rebin_flying_view_into(
+    projections: NDArray[np.float32],
+    views: NDArray[np.int64],
+    places: NDArray[np.float64],
+    parts: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    """One parallel view where the focal spot flies: each ray between two views, in each at a place of its own.
+
+    projections : (views, rows, columns) float32
+    views : (2, parallel columns) int64, within them
+    places : (2, parallel columns, 3) float64: column, row at row 0 of ``out``, rows a row; those beyond an edge are its
+    parts : (parallel columns,) float32, how far from the first to the second
+    out : (rows, parallel columns) float32
+    """
+    last_row, last_column = projections.shape[1] - 1, projections.shape[2] - 1
+    for ray in range(parts.size):
+        for side in range(2):
+            column, first, step = places[side, ray, 0], places[side, ray, 1], places[side, ray, 2]
+            c = np.int64(min(max(column, 0.0), max(0.0, last_column - 1.0)))
+            c1, fc = min(c + 1, last_column), np.float32(min(max(column, 0.0), last_column + 0.0) - c)
+            image, weight = projections[views[side, ray]], parts[ray] if side == 1 else np.float32(1) - parts[ray]
+            for row in range(out.shape[0]):
+                at = min(max(first + row * step, 0.0), last_row + 0.0)
+                r = min(np.int64(at), max(0, last_row - 1))
+                r1, fr = min(r + 1, last_row), np.float32(at - r)
+                a = image[r, c] + fc * (image[r, c1] - image[r, c])
+                b = image[r1, c] + fc * (image[r1, c1] - image[r1, c])
+                value = weight * (a + fr * (b - a))
+                out[row, ray] = value if side == 0 else out[row, ray] + value
+
+
 @kernel(inline=True)
 def falling_weights(far: Any, fall: Any) -> Any:
     """1 up to ``fall[1]`` rows from the middle, then falling to 0 like 1 - 3 x² + 2 x³, of eight distances."""

@@ -50,7 +50,7 @@ class Scan:
         along = np.abs(maps[:, [0, 2], 2]).max(axis=0) * max(grid.shape)
         if along[0] > 0.01 or along[1] > 1e-4:
             raise GeometryError("Slices of the grid must follow the detector rows: the grid is tilted against them.")
-        refuse_sources(maps[:, 2][:, [0, 1, 3]], grid)
+        refuse_sources(maps[:, 2], grid)
         falling = maps[:, 1, 2] < 0
         if falling.any() and not falling.all():
             raise GeometryError("Detector rows rise toward the head in some views and toward the feet in others.")

@@ -2,13 +2,14 @@
 
 Stierstorfer, Rauscher, Boese, Bruder, Schaller and Flohr 2004, Phys. Med. Biol. 49(11): rays are rebinned to parallel
 ones in the plane (rows as they are), filtered along the new columns, and backprojected with weights that fall toward
-the outer rows and are normalised over all rays through a voxel that share a direction.
+the outer rows and are normalised over all rays through a voxel that share a direction. Where the focal spot flies,
+rebinning takes each ray as it ran (``flying_spots``).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,9 @@ from pacscore.errors import GeometryError, InputError
 from pacscore.imaging.arrays.checks import output_array
 from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels import ramp
-from pacscore.kernels.helical import COLUMNS_AT_ONCE, helical_tile_into, rebin_view_into
+from pacscore.kernels.helical import COLUMNS_AT_ONCE, helical_tile_into, rebin_flying_view_into, rebin_view_into
 from pacscore.recon.filtering import Filter, PackedFilter, filter_views, padded_rows
+from pacscore.recon.flying_spots import FlyingSpots
 from pacscore.recon.geometries import check_projections
 from pacscore.recon.grids import Grid
 from pacscore.recon.helical_geometries import HelicalGeometry
@@ -39,11 +41,17 @@ def helical_grid(geometry: HelicalGeometry, *, spacing_mm: float | None = None) 
 
 def _reach_mm(geometry: HelicalGeometry) -> float:
     """How far from the axis all views see."""
-    center, last = geometry.center[1], geometry.column_count - 1
-    turn = min(center, last - center) * geometry.column_spacing_mm / geometry.source_to_detector_mm
-    if turn <= 0:
-        raise GeometryError("The axis of rotation is projected off the detector: check center_column.")
-    return geometry.source_to_axis_mm * math.sin(turn)
+    radius, far = geometry.source_to_axis_mm, geometry.source_to_detector_mm
+    turns = (np.array([0, geometry.column_count - 1]) - geometry.center[1]) * geometry.column_spacing_mm / far
+    x, y = np.asarray(geometry.focal_spot_mm)[:, :2, None].transpose(1, 0, 2)
+    along, across = -far * np.cos(turns) - x, far * np.sin(turns) - y
+    first, last = (((radius + x) * across - y * along) / np.hypot(along, across)).T
+    reach = min(-float(first.max()), float(last.min()))
+    if reach <= 0:
+        raise GeometryError(
+            "The axis of rotation is projected off the detector: check center_column and focal_spot_mm."
+        )
+    return reach
 
 
 def wfbp(
@@ -63,7 +71,7 @@ def wfbp(
     projections : (views, rows, columns) array
         Line integrals, any real dtype.
     geometry : HelicalGeometry
-        Of constant pitch, without flying focal spot.
+        Of constant pitch; the focal spot may fly.
     grid : Grid, optional
         Slices along z; by default ``helical_grid``. Voxels that some direction never sees are too dark: keep the grid
         half a pitch away from the ends.
@@ -84,26 +92,30 @@ def wfbp(
     InputError
         The projections do not fit, or views are not evenly spaced.
     GeometryError
-        The scan is shorter than half a turn and the fan, leaves gaps along z, or the grid leaves the fan.
-    UnsupportedError
-        The focal spot flies.
+        The scan is shorter than half a turn and the fan, leaves gaps along z, the grid leaves the fan, or the focal
+        spot flies farther than the detector reaches.
     CancelledError
         ``watch`` was cancelled.
 
     Notes
     -----
-    Approximate: cone angles are treated as in the paper. Memory: the projections twice.
+    Approximate: cone angles are treated as in the paper. Where the focal spot flies rays run in the plane as they did,
+    and along z as said of ``flying_spots`` (S2). Memory: the projections twice.
     """
-    geometry.refuse_flying("Weighted filtered backprojection")
     values = check_projections(projections, geometry.shape)
     if geometry.angles.size > 1 and geometry.angles[0] > geometry.angles[-1]:
-        return wfbp(values[::-1], _turned(geometry), grid, filter=filter, smooth_rows=smooth_rows, out=out, watch=watch)
+        turned = replace(
+            geometry, angles_rad=geometry.angles[::-1], start_z_lps=float(geometry.heights_lps[-1]),
+            focal_spot_mm=np.asarray(geometry.focal_spot_mm)[::-1],
+        )  # fmt: skip
+        return wfbp(values[::-1], turned, grid, filter=filter, smooth_rows=smooth_rows, out=out, watch=watch)
     target = helical_grid(geometry) if grid is None else grid
     chosen = filter if isinstance(filter, Filter) else Filter(filter)
     if not 0.0 <= smooth_rows <= 1.0:
         raise InputError(f"smooth_rows is a part from 0 to 1, not {smooth_rows}.", found=smooth_rows)
-    plan = _plan(geometry, target, smooth_rows)
-    views = _rebinned(values, geometry, plan, chosen=chosen, watch=watch)
+    spots = FlyingSpots.of(geometry) if geometry.flies else None
+    plan = _plan(geometry if spots is None else spots.still, target, smooth_rows, _reach_mm(geometry))
+    views = _rebinned(values, geometry, plan, spots=spots, chosen=chosen, watch=watch)
     result = output_array(out, target.shape, np.dtype(np.float32))
     rising = target.index_to_lps[2, 0] > 0
     _backproject(
@@ -123,7 +135,7 @@ class _Plan:
     scan: NDArray[np.float64]
 
 
-def _plan(geometry: HelicalGeometry, grid: Grid, smooth_rows: float) -> _Plan:
+def _plan(geometry: HelicalGeometry, grid: Grid, smooth_rows: float, reach: float) -> _Plan:
     angles = geometry.angles
     steps = np.diff(angles)
     if angles.size < 3 or np.abs(steps - steps.mean()).max() > 0.05 * abs(steps.mean()):
@@ -131,7 +143,6 @@ def _plan(geometry: HelicalGeometry, grid: Grid, smooth_rows: float) -> _Plan:
     affine = grid.column_first
     if np.abs(affine[2, :2]).max() > 1e-6 or np.abs(affine[:2, 2]).max() > 1e-6:
         raise GeometryError("Slices of the grid must be perpendicular to the axis of rotation, z: it is tilted.")
-    reach = _reach_mm(geometry)
     if np.linalg.norm(grid.corners_lps()[:, :2], axis=1).max() >= geometry.source_to_axis_mm:
         raise GeometryError("The grid reaches to the source: make it smaller.")
     half = max(3, round(np.pi / abs(float(steps.mean()))))
@@ -161,10 +172,13 @@ def _rebinned(
     geometry: HelicalGeometry,
     plan: _Plan,
     *,
+    spots: FlyingSpots | None,
     chosen: Filter,
     watch: Watch,
 ) -> NDArray[np.float32]:
     """(views, columns + 2, rows + 20) rebinned, weighted and filtered."""
+    if spots is not None:
+        geometry = spots.still
     rows, columns = geometry.row_count, plan.across_mm.size
     turn = np.arcsin(plan.across_mm / geometry.source_to_axis_mm)
     places = turn * geometry.source_to_detector_mm / geometry.column_spacing_mm + geometry.center[1]
@@ -179,9 +193,12 @@ def _rebinned(
     def run(start: int, stop: int) -> None:
         one = np.empty((1, rows, columns), np.float32)
         for view in range(start, stop):
-            source = plan.first_rad + view * np.pi / plan.half - np.pi / 2 + turn
-            among = np.clip((source - geometry.angles[0]) / step, 0.0, values.shape[0] - 1.0)
-            rebin_view_into(values, among, places, one[0])
+            angle = plan.first_rad + view * np.pi / plan.half
+            if spots is None:
+                among = np.clip((angle - np.pi / 2 + turn - geometry.angles[0]) / step, 0.0, values.shape[0] - 1.0)
+                rebin_view_into(values, among, places, one[0])
+            else:
+                rebin_flying_view_into(values, *spots.rays_of(angle, plan.across_mm), one[0])
             filter_views(
                 one, result[view : view + 1], packed, cosines=spread, factors=factors, watch=Watch(threads=1)
             )  # fmt: skip
@@ -227,13 +244,3 @@ def _backproject(
                 result[z0:z1, y0:y1] = part[:, y0:y1]
 
     watch.run("backprojecting", run, len(tiles))
-
-
-def _turned(geometry: HelicalGeometry) -> HelicalGeometry:
-    """The same scan with its views in rising order."""
-    angles = geometry.angles[::-1]
-    return HelicalGeometry(
-        angles, geometry.pitch_mm, geometry.row_count, geometry.column_count, geometry.row_spacing_mm,
-        geometry.column_spacing_mm, geometry.source_to_axis_mm, geometry.source_to_detector_mm,
-        float(geometry.heights_lps[-1]), *geometry.center,
-    )  # fmt: skip

@@ -101,6 +101,11 @@ class HelicalGeometry:
         return float(self.center_row or 0.0), float(self.center_column or 0.0)
 
     @property
+    def flies(self) -> bool:
+        """Whether the focal spot is anywhere but on the helix."""
+        return bool(np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9)
+
+    @property
     def rise_mm_per_rad(self) -> float:
         """Of the source."""
         return self.pitch_mm / (2 * math.pi)
@@ -161,28 +166,17 @@ class HelicalGeometry:
         UnsupportedError
             The focal spot flies, so that the detector is not centred on it.
         """
-        if not about_spots:
-            self.refuse_flying("A cone geometry")
+        if self.flies and not about_spots:
+            raise UnsupportedError(
+                "A flying focal spot leaves the axis of its cylindrical detector, which no ConeGeometry says: take the "
+                "helix itself (wfbp and Projector do), or choose the views of one spot position."
+            )
         c, s, none = np.cos(self.angles), np.sin(self.angles), np.zeros(self.angles.size)
         source, out = self.columns_seen()[0], np.stack([c, s, none], axis=1)
         return ConeGeometry(
             source, source - out * self.source_to_detector_mm, np.stack([-s, c, none], axis=1), (0.0, 0.0, 1.0),
             self.row_count, self.column_count, self.row_spacing_mm, self.column_spacing_mm, *self.center, curved=True,
         )  # fmt: skip
-
-    def refuse_flying(self, what: str) -> None:
-        """Raise ``UnsupportedError`` where the focal spot flies.
-
-        Parameters
-        ----------
-        what : str
-            What cannot be done then, for the message.
-        """
-        if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9:
-            raise UnsupportedError(
-                f"{what} for flying focal spots is not available: the detector is not centred on the spot. Use an "
-                "iterative method (Projector takes flying spots), or choose the views of one spot position."
-            )
 
     def picture(self, grid: Grid | None = None, *, size: int = 480) -> PillowImage.Image:
         """The arrangement seen from the feet, and from the side, as a picture."""
@@ -191,7 +185,7 @@ class HelicalGeometry:
         return draw_geometry(self, grid, size=size)
 
     def __str__(self) -> str:
-        flying = ", flying focal spot" if np.abs(np.asarray(self.focal_spot_mm)).max() > 1e-9 else ""
+        flying = ", flying focal spot" if self.flies else ""
         return (
             f"helix of pitch {self.pitch_mm:g} mm ({self.pitch_factor:.3g} of the detector), {arc_text(self.angles)}, "
             f"{self.row_count} × {self.column_count} cylindrical detector of {self.row_spacing_mm:g} × "

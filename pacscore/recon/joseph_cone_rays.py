@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
-from pacscore.errors import GeometryError
 from pacscore.imaging.arrays.watching import Watch
-from pacscore.kernels import joseph_cone
+from pacscore.kernels import joseph_cone, joseph_tilted
 from pacscore.recon.cone_geometries import ConeGeometry
 from pacscore.recon.grids import Grid
 from pacscore.recon.helical_geometries import HelicalGeometry
 from pacscore.recon.joseph_rays import Array, Chosen, Layout, marched_spans
 from pacscore.recon.planar_backprojection import refuse_sources
+from pacscore.recon.upright import is_upright
 
 _PLANES = 16
 
 
+class March(Protocol):
+    """A way to run kernels on native arrays."""
+
+    def forward(self, volume: Array, out: Array, order: NDArray[np.int64], watch: Watch) -> None:
+        """Put line integrals of some views into ``out``."""
+        ...
+
+    def adjoint(self, projections: Array, out: Array, order: NDArray[np.int64], watch: Watch) -> None:
+        """Add the adjoint of some views to ``out``."""
+        ...
+
+
 class ConeRays:
-    """Cone beams whose detector rows run along the slices.
+    """Cone beams; where detector rows run along the slices of the grid, the rays of a column share their work.
 
     Native volumes are (rows, columns, slices + 24), projections (views, columns, rows + 16). The focal spot of a helix
     may fly.
     """
 
     def __init__(self, geometry: ConeGeometry | HelicalGeometry, grid: Grid) -> None:
-        affine = grid.index_to_lps
-        if np.abs(affine[:2, 0]).max() > 1e-6 or np.abs(affine[2, 1:3]).max() > 1e-6:
-            raise GeometryError("Slices of the grid must follow the detector rows: the grid is tilted against them.")
         about_spots = geometry.cone(about_spots=True) if isinstance(geometry, HelicalGeometry) else geometry
-        maps = about_spots.maps() @ grid.column_first
-        refuse_sources(maps[:, 2][:, [0, 1, 3]], grid)
+        affine = grid.index_to_lps
+        across, up = np.abs(affine[:2, 0]).max(), np.abs(affine[2, 1:3]).max()
+        refuse_sources((about_spots.maps() @ grid.column_first)[:, 2], grid)
         self._grid, self._geometry = grid, geometry
         slices, rows, width = grid.shape
         depth = joseph_cone.SLICES_BEFORE + slices + joseph_cone.SLICES_AFTER
         self.volume_shape: tuple[int, ...] = (rows, width, depth)
         padded = geometry.row_count + joseph_cone.ROWS_AFTER
         self.projection_shape: tuple[int, ...] = (geometry.shape[0], geometry.column_count, padded)
-        self._lines, self._heights, self._spans, self._lengths = _cone_tables(geometry, grid)
+        upright = max(across, up) < 1e-6 and is_upright(about_spots)
+        self._march: March = UprightMarch(geometry, grid) if upright else TiltedMarch(geometry, grid)
 
     def _inner(self, native: Array) -> Array:
         first = joseph_cone.SLICES_BEFORE
@@ -70,6 +83,26 @@ class ConeRays:
     def forward(self, volume: Array, out: Array, views: Chosen, watch: Watch) -> None:
         """Put line integrals into ``out``."""
         order = np.arange(out.shape[0]) if views is None else np.asarray(views, np.int64)
+        self._march.forward(volume, out, order, watch)
+
+    def adjoint(self, projections: Array, out: Array, views: Chosen, watch: Watch) -> None:
+        """Put the adjoint into ``out``."""
+        order = np.arange(projections.shape[0]) if views is None else np.asarray(views, np.int64)
+        out[:] = 0.0
+        self._march.adjoint(projections, out, order, watch)
+        # What lies half a voxel beyond the outermost slices belongs to no voxel.
+        out[:, :, : joseph_cone.SLICES_BEFORE] = 0.0
+        out[:, :, joseph_cone.SLICES_BEFORE + self._grid.shape[0] :] = 0.0
+
+
+class UprightMarch:
+    """Detector rows along the slices: ``kernels/joseph_cone.py``."""
+
+    def __init__(self, geometry: ConeGeometry | HelicalGeometry, grid: Grid) -> None:
+        self._lines, self._heights, self._spans, self._lengths = _cone_tables(geometry, grid)
+
+    def forward(self, volume: Array, out: Array, order: NDArray[np.int64], watch: Watch) -> None:
+        """Put line integrals of some views into ``out``."""
 
         def run(start: int, stop: int) -> None:
             line = np.zeros(volume.shape[2] + 64, np.float32)
@@ -81,10 +114,8 @@ class ConeRays:
 
         watch.run("projecting", run, order.size, tile=2)
 
-    def adjoint(self, projections: Array, out: Array, views: Chosen, watch: Watch) -> None:
-        """Put the adjoint into ``out``."""
-        order = np.arange(projections.shape[0]) if views is None else np.asarray(views, np.int64)
-        out[:] = 0.0
+    def adjoint(self, projections: Array, out: Array, order: NDArray[np.int64], watch: Watch) -> None:
+        """Add the adjoint of some views to ``out``."""
         for marched, length in ((True, out.shape[0]), (False, out.shape[1])):
 
             def run(start: int, stop: int, marched: bool = marched) -> None:
@@ -95,28 +126,55 @@ class ConeRays:
                 )  # fmt: skip
 
             watch.run("backprojecting", run, length, tile=_PLANES)
-        # What lies half a voxel beyond the outermost slices belongs to no voxel.
-        out[:, :, : joseph_cone.SLICES_BEFORE] = 0.0
-        out[:, :, joseph_cone.SLICES_BEFORE + self._grid.shape[0] :] = 0.0
+
+
+class TiltedMarch:
+    """Detectors or grids tilted against each other: ``kernels/joseph_tilted.py``."""
+
+    def __init__(self, geometry: ConeGeometry | HelicalGeometry, grid: Grid) -> None:
+        to_index = np.linalg.inv(grid.index_to_lps)[:3]
+        source, level, row_step = _columns_seen(geometry)
+        first = level - (geometry.center[0] * row_step)[:, None]
+        self._shape = grid.shape
+        self._tables = (
+            source @ to_index[:, :3].T + to_index[:, 3], first @ to_index[:, :3].T, row_step @ to_index[:, :3].T,
+            grid.steps_mm,
+        )  # fmt: skip
+
+    def forward(self, volume: Array, out: Array, order: NDArray[np.int64], watch: Watch) -> None:
+        """Put line integrals of some views into ``out``."""
+
+        def run(start: int, stop: int) -> None:
+            joseph_tilted.forward_rays_into(volume, *self._tables, order[start:stop], out)
+
+        watch.run("projecting", run, order.size, tile=2)
+
+    def adjoint(self, projections: Array, out: Array, order: NDArray[np.int64], watch: Watch) -> None:
+        """Add the adjoint of some views to ``out``."""
+        for axis, length in enumerate(self._shape):
+
+            def run(start: int, stop: int, axis: int = axis) -> None:
+                joseph_tilted.adjoint_rays_into(projections, *self._tables, order, (start, stop), axis, out)
+
+            watch.run("backprojecting", run, length, tile=_PLANES)
 
 
 def _columns_seen(
     geometry: ConeGeometry | HelicalGeometry,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """(views, 3) sources, (views, columns, 3) from there to the central row of each column, z of it, and z a row."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(views, 3) sources, (views, columns, 3) from there to the central row of a column, (views, 3) from row to row."""
     if isinstance(geometry, HelicalGeometry):
         spots, level = geometry.columns_seen()
-        return spots, level, level[:, 0, 2], np.full(len(spots), geometry.row_spacing_mm)
+        return spots, level, np.tile([0.0, 0.0, geometry.row_spacing_mm], (len(spots), 1))
     e, g, normal, depth = geometry.frames
     source = np.asarray(geometry.source_lps)
-    foot = np.asarray(geometry.detector_lps) - source
     across = (np.arange(geometry.column_count) - geometry.center[1]) * geometry.column_spacing_mm
-    row_step = g[:, 2] * geometry.row_spacing_mm
     if not geometry.curved:
-        return source, foot[:, None] + across[None, :, None] * e[:, None], foot[:, 2], row_step
+        foot = np.asarray(geometry.detector_lps) - source
+        return source, foot[:, None] + across[None, :, None] * e[:, None], g * geometry.row_spacing_mm
     turn = across[None] / depth[:, None]
     level = depth[:, None, None] * (np.cos(turn)[..., None] * normal[:, None] + np.sin(turn)[..., None] * e[:, None])
-    return source, level, np.zeros(depth.size), row_step
+    return source, level, g * geometry.row_spacing_mm
 
 
 def _cone_tables(
@@ -124,8 +182,8 @@ def _cone_tables(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], Array]:
     """``lines``, ``heights``, ``spans`` and ``lengths`` of ``kernels/joseph_cone.py``."""
     to_index = np.linalg.inv(grid.index_to_lps)[:3]
-    source, level, rise, row_step = _columns_seen(geometry)
-    row, _ = geometry.center
+    source, level, row_steps = _columns_seen(geometry)
+    rise, row_step, row = level[:, 0, 2], row_steps[:, 2], geometry.center[0]
     steps = (level[..., :2] @ to_index[:, :2].T)[..., 1:3]
     start = (source @ to_index[:, :3].T + to_index[:, 3])[:, None, :]
     rows = np.abs(steps[..., 0]) >= np.abs(steps[..., 1])

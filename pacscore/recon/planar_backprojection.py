@@ -143,16 +143,17 @@ def refuse_sources(depths: NDArray[np.float64], grid: Grid) -> None:
 
     Parameters
     ----------
-    depths : (views, 3) float64
-        Affine maps of (column, row, 1), positive before the source.
+    depths : (views, 3 or 4) float64
+        Affine maps of (column, row, 1) or (column, row, slice, 1), positive before the source.
 
     Raises
     ------
     GeometryError
         One does.
     """
-    ends = np.array([[column, row, 1.0] for column in (0, grid.shape[2] - 1) for row in (0, grid.shape[1] - 1)])
-    if (depths @ ends.T).min() < 0.05:
+    last = np.array(grid.shape[::-1][: depths.shape[1] - 1]) - 1
+    ends = np.array(list(np.ndindex(*(2,) * last.size))) * last
+    if (depths[:, :-1] @ ends.T + depths[:, -1:]).min() < 0.05:
         raise GeometryError("The grid reaches to the source of a view: make it smaller, or check the distances.")
 
 

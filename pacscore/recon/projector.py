@@ -20,7 +20,6 @@ from pacscore.recon.grids import Grid
 from pacscore.recon.helical_geometries import HelicalGeometry
 from pacscore.recon.joseph_cone_rays import ConeRays
 from pacscore.recon.joseph_rays import Array, Layout, PlanarRays
-from pacscore.recon.upright import is_upright
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
@@ -67,7 +66,7 @@ class Projector:
     Parameters
     ----------
     geometry : ParallelGeometry, FanGeometry, ConeGeometry or HelicalGeometry
-        The focal spot of a helix may fly.
+        The focal spot of a helix may fly; detectors, flat or cylindrical, may be tilted.
     grid : Grid
         Parallel and fan geometries: a slice for each detector row, at its height.
     watch : Watch
@@ -76,15 +75,14 @@ class Projector:
     Raises
     ------
     GeometryError
-        The grid is tilted against the detector rows, or reaches to a source.
+        The grid reaches to a source, or is tilted against the planes of parallel beams or fans.
     InputError
         The slices of the grid are not the rows of the detector (parallel beams and fans).
-    UnsupportedError
-        The detector is tilted.
 
     Notes
     -----
-    Joseph 1982, IEEE Trans. Med. Imaging 1(3). In cones slices are never marched, so cone angles stay below 45°.
+    Joseph 1982, IEEE Trans. Med. Imaging 1(3). Where detector rows run along the slices these are never marched, so
+    cone angles stay below 45°; a detector or grid tilted against the other takes several times as long.
     Memory: tables of 24 to 44 bytes per view and column, and native copies of what is multiplied.
     """
 
@@ -95,13 +93,8 @@ class Projector:
         self._rays: Rays
         if isinstance(geometry, ParallelGeometry | FanGeometry):
             self._rays = PlanarRays(geometry, grid)
-        elif isinstance(geometry, HelicalGeometry) or is_upright(geometry):
-            self._rays = ConeRays(geometry, grid)
         else:
-            raise UnsupportedError(
-                "Projectors need detectors whose rows run along z. Resample the projections to upright ones first "
-                "(recon.upright)."
-            )
+            self._rays = ConeRays(geometry, grid)
 
     @property
     def shape(self) -> tuple[int, int]:

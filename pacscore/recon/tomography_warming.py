@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,12 +41,13 @@ def _backprojections() -> None:
     ):
         fdk(ball.project(geometry), geometry, target)
     helix = HelicalGeometry(np.arange(40) * np.pi / 8, 4.0, 8, 8, 1.0, 1.0, 50.0, 80.0)
-    wfbp(ball.project(helix), helix, grid)
+    for scan in (helix, replace(helix, focal_spot_mm=(0.0, 0.1, 0.1))):
+        wfbp(ball.project(scan), scan, grid)
 
 
 def _projectors() -> None:
     planar = ParallelGeometry(np.arange(8) * np.pi / 8, 8, row_count=8)
-    for geometry in (planar, _cone()):
+    for geometry in (planar, _cone(), _cone(0.1)):
         operator = Projector(geometry, Grid((8, 8, 8), 1.0))
         data = operator @ np.ones((8, 8, 8), np.float32)
         fista_tv(data, operator, weight=0.1, iterations=1, inner_iterations=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import tomography as twin
 
-from pacscore.errors import GeometryError, InputError, UnsupportedError
+from pacscore.errors import GeometryError, InputError
 from pacscore.recon import ConeGeometry, FanGeometry, Grid, HelicalGeometry, ParallelGeometry, Projector, simulate
 
 ANGLES = np.array([0.1, 0.9, 1.6, 2.3, 3.2, 4.4, 5.7])
@@ -16,6 +16,23 @@ CONE = {
     "row_count": 9, "column_count": 8, "row_spacing_mm": 1.5, "column_spacing_mm": 1.4, "source_to_axis_mm": 40.0,
     "source_to_detector_mm": 60.0,
 }  # fmt: skip
+
+
+def wobbling() -> ConeGeometry:
+    """Detectors about the source turned by three angles that differ between views: no two tilts are one."""
+    turns = np.stack([0.3 * np.sin(ANGLES), 0.2 * np.cos(2 * ANGLES)], axis=1)
+    plain = ConeGeometry.circular(ANGLES, curved=True, **CONE)
+    e, g, normal, depth = plain.frames
+    c, s = np.cos(turns), np.sin(turns)
+    rows = g * c[:, :1] + normal * s[:, :1]
+    deep = normal * c[:, :1] - g * s[:, :1]
+    columns, rows = e * c[:, 1:] + rows * s[:, 1:], rows * c[:, 1:] - e * s[:, 1:]
+    return dataclasses.replace(
+        plain, detector_lps=np.asarray(plain.source_lps) + deep * depth[:, None], column_direction=columns,
+        row_direction=rows,
+    )  # fmt: skip
+
+
 CASES = {
     "parallel": (ParallelGeometry(ANGLES, 11, 0.9, row_count=3), Grid((3, 7, 8), 1.0)),
     "parallel, fine columns": (ParallelGeometry(ANGLES, 40, 0.23), Grid((1, 6, 7), (1.0, 1.1, 0.9))),
@@ -43,6 +60,21 @@ CASES = {
             focal_spot_mm=np.array([[0, 0, 0], [1, 0.7, -0.5]])[np.arange(7) % 2],
         ),
         Grid((6, 7, 8), (0.8, 1.0, 1.1), center_lps=(0.5, -1, 0.7)),
+    ),
+    "cone, tilted": (
+        ConeGeometry.circular(ANGLES, tilt_rad=0.3, column_offset_mm=1.0, **CONE), Grid((6, 7, 8), (0.8, 1.0, 1.1)),
+    ),
+    "cone, curved, tilted, sagging": (
+        ConeGeometry.circular(
+            ANGLES, curved=True, tilt_rad=-0.2, row_offset_mm=2.0, sag_mm=np.stack([ANGLES, -ANGLES], axis=1) / 9,
+            **CONE,
+        ),
+        Grid((6, 7, 8), (0.8, 1.0, 1.1), center_lps=(0.5, -1, 0.7)),
+    ),
+    "cone, curved, tilted another way in each view": (wobbling(), Grid((1, 7, 8), 1.0)),
+    "helix, flying focal spot, tilted grid of one row": (
+        HelicalGeometry(ANGLES, 6.0, 9, 8, 1.5, 1.4, 40.0, 60.0, focal_spot_mm=(1, 0.7, -0.5)),
+        Grid((9, 1, 8), 1.0, directions=[[0, 0.6, 0.8], [1, 0, 0], [0, 0.8, -0.6]]),
     ),
 }  # fmt: skip
 
@@ -75,7 +107,7 @@ def test_the_adjoint_is_the_same_matrix(name: str) -> None:
 
 def test_a_single_voxel_and_a_single_ray_match_in_both_directions() -> None:
     """Inner products could hide an error that sums away: here each matrix element is looked at by itself."""
-    for name in ("parallel, fine columns", "fan, curved, off", "cone, curved, off"):
+    for name in ("parallel, fine columns", "fan, curved, off", "cone, curved, off", "cone, curved, tilted, sagging"):
         geometry, grid = CASES[name]
         operator = Projector(geometry, grid)
         voxels, rays = int(np.prod(grid.shape)), int(np.prod(geometry.shape))
@@ -101,7 +133,7 @@ def test_stacks_of_any_height_are_cut_into_chunks() -> None:
 
 
 def test_some_views_only_leave_the_others() -> None:
-    for name in ("parallel", "cone"):
+    for name in ("parallel", "cone", "cone, tilted"):
         geometry, grid = CASES[name]
         operator = Projector(geometry, grid)
         volume = operator.native_volume(np.random.default_rng(0).random(grid.shape))
@@ -133,10 +165,11 @@ def test_the_norm_is_the_largest_singular_value_and_scipy_can_solve() -> None:
     assert np.allclose(found, truth, atol=0.05)
 
 
-def test_projections_of_a_ball_are_nearly_exact() -> None:
+@pytest.mark.parametrize("more", [{}, {"tilt_rad": 0.3}, {"tilt_rad": 0.3, "curved": True}])
+def test_projections_of_a_ball_are_nearly_exact(more: dict) -> None:
     geometry = ConeGeometry.circular(
         np.linspace(0, 6, 9), row_count=40, column_count=40, row_spacing_mm=1.5, column_spacing_mm=1.5,
-        source_to_axis_mm=100.0, source_to_detector_mm=150.0,
+        source_to_axis_mm=100.0, source_to_detector_mm=150.0, **more,
     )  # fmt: skip
     grid, ball = Grid((36, 36, 36), 1.0), simulate.sphere(11.0, (2, -3, 4))
     exact = ball.project(geometry)
@@ -151,12 +184,10 @@ def test_what_no_projector_can_do_is_refused() -> None:
     with pytest.raises(InputError, match="takes arrays of shape"):
         Projector(geometry, grid) @ np.zeros((3, 8, 7))
     cone, _ = CASES["cone"]
-    with pytest.raises(GeometryError, match="tilted"):
-        Projector(cone, Grid((6, 7, 8), 1.0, directions=[[0, 0.6, 0.8], [1, 0, 0], [0, 0.8, -0.6]]))
     with pytest.raises(GeometryError, match="reaches to the source"):
         Projector(cone, Grid((6, 7, 8), 20.0))
-    with pytest.raises(UnsupportedError, match="rows run along z"):
-        Projector(ConeGeometry.circular(ANGLES, tilt_rad=0.1, **CONE), grid)
+    with pytest.raises(GeometryError, match="reaches to the source"):
+        Projector(cone, Grid((90, 2, 2), 1.0, directions=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]))
     with pytest.raises(InputError, match="normest"):
         Projector(geometry, grid).normest(iterations=0)
 

@@ -11,6 +11,7 @@ from pacscore.kernels import (
     helical,
     joseph,
     joseph_cone,
+    joseph_tilted,
     ramp,
     resample_views,
     variation,
@@ -19,7 +20,8 @@ from pacscore.kernels._compile import Kernel
 from pacscore.recon.tomography_warming import WARM_CALLS
 
 MODULES = (
-    backproject, backproject_mirrored, ellipsoids, helical, joseph, joseph_cone, ramp, resample_views, variation,
+    backproject, backproject_mirrored, ellipsoids, helical, joseph, joseph_cone, joseph_tilted, ramp, resample_views,
+    variation,
 )  # fmt: skip
 
 

@@ -81,10 +81,10 @@ def fbp_parallel(projections: Array, angles: Array, spacing: float, places: Arra
 
 
 def joseph_sum(volume: Array, to_index: Array, point: Array, direction: Array) -> float:
-    """One ray through (slices, rows, columns) by Joseph's method, from mm; never marched along slices."""
+    """One ray through (slices, rows, columns) by Joseph's method, from mm."""
     start = to_index[:3, :3] @ point + to_index[:3, 3]
     step = to_index[:3, :3] @ direction
-    axis = 1 if abs(step[1]) >= abs(step[2]) else 2
+    axis = max((1, 2, 0), key=lambda each: abs(step[each]))
     total = 0.0
     for plane in range(volume.shape[axis]):
         way = (plane - start[axis]) / step[axis]
