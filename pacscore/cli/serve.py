@@ -26,7 +26,7 @@ NAME = "serve"
 HELP = (
     "Serve an archive on the DICOM network, making it if there is none.\n\n"
     "Without a configuration it listens on this machine alone and serves every program on it. A TOML file names the "
-    "peers elsewhere and what each may do ([node], [[peer]], [limits], [tls]); PACSCORE_DIMSE_PORT and kin and the "
+    "peers elsewhere and what each may do (its tables: node, peer, limits, tls); PACSCORE_DIMSE_PORT and kin and the "
     "flags override it. SIGTERM or Ctrl-C lets what is being received finish."
 )
 EPILOG = (

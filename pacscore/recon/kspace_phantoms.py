@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pacscore.errors import InputError
 from pacscore.recon.magnetic_resonance.libraries import optional
 from pacscore.recon.magnetic_resonance.trajectories import Trajectory
+from pacscore.recon.shepp_logan import SHEPP_LOGAN
 
 Complex64 = NDArray[np.complex64]
 Float64 = NDArray[np.float64]
@@ -56,22 +57,6 @@ class Ellipsoid:
         return out
 
 
-_LOGAN = (
-    (1.0, 0.0, 0.0, 0.69, 0.92, 0.9, 0.0, 0.0),
-    (-0.8, 0.0, -0.0184, 0.6624, 0.874, 0.88, 0.0, 0.0),
-    (-0.2, 0.22, 0.0, 0.11, 0.31, 0.21, -18.0, 0.0),
-    (-0.2, -0.22, 0.0, 0.16, 0.41, 0.22, 18.0, 0.0),
-    (0.1, 0.0, 0.35, 0.21, 0.25, 0.35, 0.0, -0.15),
-    (0.1, 0.0, 0.1, 0.046, 0.046, 0.046, 0.0, 0.25),
-    (0.1, 0.0, -0.1, 0.046, 0.046, 0.046, 0.0, 0.25),
-    (0.1, -0.08, -0.605, 0.046, 0.023, 0.02, 0.0, -0.25),
-    (0.1, 0.0, -0.605, 0.023, 0.023, 0.02, 0.0, -0.25),
-    (0.1, 0.06, -0.605, 0.023, 0.046, 0.02, 0.0, -0.25),
-)
-"""Value, x, y, semi-axes x, y, z, degrees, z; in halves of the field of view, y upwards: Shepp and Logan 1974 with the
-contrast of Toft 1996."""
-
-
 def shepp_logan(dimensions: int = 2) -> tuple[Ellipsoid, ...]:
     """The Shepp-Logan head in 2 or 3 dimensions, modified contrast; the forehead lies towards row 0.
 
@@ -82,7 +67,7 @@ def shepp_logan(dimensions: int = 2) -> tuple[Ellipsoid, ...]:
     """
     _check_dimensions(dimensions)
     head = []
-    for value, x, y, a, b, c, degrees, z in _LOGAN:
+    for value, a, b, c, x, y, z, degrees in SHEPP_LOGAN:
         center, axes = (z / 2, -y / 2, x / 2), (c / 2, b / 2, a / 2)
         first = 3 - dimensions
         head.append(Ellipsoid(value, center[first:], axes[first:], -math.radians(degrees)))

@@ -18,21 +18,7 @@ from pacscore.imaging.arrays.watching import UNWATCHED, Watch
 from pacscore.kernels.ellipsoids import line_integrals_into, voxel_values_into
 from pacscore.recon.geometries import Geometry
 from pacscore.recon.grids import Grid
-
-# Value, half axes, centre, angle in degrees about z: Kak and Slaney 1988, table 3.1, the head standing along z; values
-# as Toft gave them (contrast visible to the eye). The 3-D parts beyond are of the same table.
-_SHEPP_LOGAN = (
-    (1.0, 0.69, 0.92, 0.81, 0.0, 0.0, 0.0, 0.0),
-    (-0.8, 0.6624, 0.874, 0.78, 0.0, -0.0184, 0.0, 0.0),
-    (-0.2, 0.11, 0.31, 0.22, 0.22, 0.0, 0.0, -18.0),
-    (-0.2, 0.16, 0.41, 0.28, -0.22, 0.0, 0.0, 18.0),
-    (0.1, 0.21, 0.25, 0.41, 0.0, 0.35, -0.15, 0.0),
-    (0.1, 0.046, 0.046, 0.05, 0.0, 0.1, 0.25, 0.0),
-    (0.1, 0.046, 0.046, 0.05, 0.0, -0.1, 0.25, 0.0),
-    (0.1, 0.046, 0.023, 0.05, -0.08, -0.605, 0.0, 0.0),
-    (0.1, 0.023, 0.023, 0.02, 0.0, -0.605, 0.0, 0.0),
-    (0.1, 0.023, 0.046, 0.02, 0.06, -0.605, 0.0, 0.0),
-)
+from pacscore.recon.shepp_logan import SHEPP_LOGAN
 
 # Centre, half axes in cm, degrees about z, value. Yu et al. 2012, table 1; their 16a and 16b, then 6 and the right ear.
 _FORBILD = (
@@ -184,7 +170,7 @@ def shepp_logan(radius_mm: float = 100.0, *, value: float = 1.0) -> Phantom:
     -----
     ``shepp_logan().cylinders()`` is the 2-D phantom in every slice. The face looks toward rising y, the back in LPS.
     """
-    table = np.array(_SHEPP_LOGAN)
+    table = np.array(SHEPP_LOGAN)
     return Phantom(table[:, 0] * value, table[:, 4:7] * radius_mm, table[:, 1:4] * radius_mm, np.deg2rad(table[:, 7]))
 
 
