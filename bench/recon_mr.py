@@ -246,7 +246,7 @@ def l1_sigpy(context: Context) -> Measured:
             "ours 60": lambda: _sparse(60, 2e-3), "ours 20": lambda: _sparse(20, 2e-3),
             "sigpy 60": lambda: theirs(60), "sigpy 20": lambda: theirs(20),
         },
-        rounds=3 if context.quick else 5, warm=1,
+        rounds=rounds_of(context), warm=1,
     )  # fmt: skip
     return _per_iteration(timed, "sigpy", "60", "20", 40)
 
@@ -266,7 +266,7 @@ def l1_bart(context: Context) -> Measured:
             "ours 100": lambda: _sparse(100, 2e-3), "ours 20": lambda: _sparse(20, 2e-3),
             "bart 100": lambda: theirs(100), "bart 20": lambda: theirs(20),
         },
-        rounds=3, warm=1,
+        rounds=rounds_of(context), warm=1,
     )  # fmt: skip
     return _per_iteration(timed, "bart", "100", "20", 80)
 
