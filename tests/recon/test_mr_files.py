@@ -97,6 +97,23 @@ def test_series_slices_and_encodings_are_told_apart(tmp_path: Path) -> None:
     assert (axis.name, axis.values, axis.unit) == ("echo_time", (2.5, 5.0), "ms")
 
 
+def test_only_the_lines_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    kspace = noise((3, 2, 6, 8))
+    lines = [each for number in range(3) for each in planes(kspace[number], repetition=number)]
+    with recon.IsmrmrdFile(files.write(tmp_path / "a.h5", files.header(PLAIN), lines)) as file:
+        table: Any = file._data
+        asked: list[int] = []
+
+        class Watched:
+            def __getitem__(self, rows: slice | int) -> Any:
+                asked.extend(range(len(lines))[rows] if isinstance(rows, slice) else [rows])
+                return table[rows]
+
+        file._data = Watched()
+        assert np.array_equal(file.read(select={"repetition": 1}).kspace[0, :, 0], kspace[1])
+    assert sorted(asked) == list(range(6, 12))
+
+
 def test_trajectories_are_read_in_the_order_of_arrays(tmp_path: Path) -> None:
     trajectory = recon.Trajectory.radial((6, 8), 5, samples=10)
     samples = noise((2, 5, 10))
