@@ -49,8 +49,8 @@ ELSEWHERE = {
 }  # fmt: skip
 """What the archive calls: warmed by running one."""
 TOMOGRAPHY = {
-    "backproject", "backproject_mirrored", "ellipsoids", "helical", "joseph", "joseph_cone", "ramp", "resample_views",
-    "variation",
+    "backproject", "backproject_mirrored", "ellipsoids", "helical", "joseph", "joseph_cone", "joseph_tilted", "ramp",
+    "resample_views", "variation",
 }  # fmt: skip
 """Warmed by ``recon.tomography_warming``: tests/recon/test_tomography_warming.py."""
 RECONSTRUCTION = {"mr_coils", "mr_transforms", "mr_wavelets"}
