@@ -26,7 +26,7 @@ from pacscore.recon.magnetic_resonance.solvers import Solution, Stopping, conjug
 Complex64 = NDArray[np.complex64]
 Float32 = NDArray[np.float32]
 
-_CHUNK = 1 << 15
+_CHUNK = 1 << 17
 
 
 def sampling_mask(kspace: NDArray[Any], *, coil_axis: int = 0) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ LOW_PASS: dict[str, tuple[float, ...]] = {
 }
 """Daubechies 1992, table 6.1: low-pass taps with one and two vanishing moments."""
 
-_SMALL = 1 << 14
+_SMALL = 1 << 17  # Below that a second thread takes longer to wake than the work takes.
 
 
 class WaveletTransform:
