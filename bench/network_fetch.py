@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pydicom
-from network_nodes import Node, orthanc, ours, run, storescp, version_of
+from network_nodes import Node, free_port, orthanc, ours, recording, replaying, run, storescp, version_of
 from rows import Context, Measured, row
 from sealed import files_of, fresh
 from timing import Timed, alternate
@@ -30,20 +30,30 @@ def _keys(source: Path) -> list[str]:
     ]
 
 
-def _fetched(context: Context, kind: str) -> Timed:
+def _fetched(context: Context, kind: str, *, with_nothing: bool = False) -> Timed:
+    """Ours and Orthanc; ``with_nothing`` beside them a node of no cost, which repeats what Orthanc had said."""
     source = context.made_series
     keys, count = _keys(source), len(files_of(source))
     archive, out = context.scratch / "network-fetch", context.scratch / "network-out"
+    orthanc_folder, record = context.scratch / "network-orthanc", context.scratch / "network-replay.record"
     pacscore.create(fresh(archive)).close()
     with pacscore.open(archive) as opened:
         opened.ingest(source)
     with ExitStack() as running:
         sink = running.enter_context(storescp(context.scratch / "network-sink", title="SINK"))
+        relay = free_port()
+        with orthanc(orthanc_folder, destination=relay) as filled:
+            run("storescu", "-R", "+sd", "127.0.0.1", str(filled.port), str(source))
+            if with_nothing:
+                with recording(record, filled, sink=sink, sink_port=relay) as recorder:
+                    fresh(out).mkdir()
+                    _fetch(kind, recorder, keys, out, times=1)
         nodes = {
             "ours": running.enter_context(ours(archive, destination=sink.port)),
-            "Orthanc": running.enter_context(orthanc(context.scratch / "network-orthanc", destination=sink.port)),
+            "Orthanc": running.enter_context(orthanc(orthanc_folder, destination=sink.port, kept=True)),
         }
-        run("storescu", "-R", "+sd", "127.0.0.1", str(nodes["Orthanc"].port), str(source))
+        if with_nothing:
+            nodes["nothing"] = running.enter_context(replaying(record, sink=sink))
 
         def clear() -> None:
             fresh(out).mkdir()
@@ -60,7 +70,7 @@ def _fetched(context: Context, kind: str) -> Timed:
         return alternate(calls, rounds=max(3, context.rounds // 2), before=clear)
 
 
-def _fetch(kind: str, node: Node, keys: list[str], out: Path) -> None:
+def _fetch(kind: str, node: Node, keys: list[str], out: Path, *, times: int = _FIND_COUNT) -> None:
     place = ["127.0.0.1", str(node.port)]
     called = ["-aec", "ORTHANC" if node.name == "Orthanc" else "PACSCORE"]
     if kind == "get":
@@ -68,7 +78,7 @@ def _fetch(kind: str, node: Node, keys: list[str], out: Path) -> None:
     elif kind == "move":
         run("movescu", *called, "-aem", "SINK", *keys, *place)
     else:
-        for _ in range(_FIND_COUNT):
+        for _ in range(times):
             run("findscu", *called, *keys, "-k", "Modality", "-k", "NumberOfSeriesRelatedInstances", *place)
 
 
@@ -76,6 +86,13 @@ def _against(context: Context, kind: str) -> Measured:
     timed = _fetched(context, kind)
     detail = f"{timed.median('ours'):.2f} s; Orthanc {version_of('Orthanc')} {timed.median('Orthanc'):.2f} s"
     return Measured(*timed.ratio("Orthanc", "ours"), detail, timed.rounds)
+
+
+def _of_nothing(context: Context, kind: str) -> Measured:
+    timed = _fetched(context, kind, with_nothing=True)
+    ratio = timed.ratio("Orthanc", "ours")[0]
+    detail = f"{timed.median('nothing'):.2f} s; Orthanc {timed.median('Orthanc'):.2f} s; ours in this run {ratio:.3g}×"
+    return Measured(*timed.ratio("Orthanc", "nothing"), detail, timed.rounds)
 
 
 @row("network.get", must=3.0, aim=6.0, what="C-GET of a sealed series of 208 CT objects by getscu, × Orthanc")
@@ -91,3 +108,23 @@ def move(context: Context) -> Measured:
 @row("network.find", must=3.0, aim=10.0, what="C-FIND at series level by findscu, program starts included, × Orthanc")
 def find(context: Context) -> Measured:
     return _against(context, "find")
+
+
+@row(
+    "network.get-nothing",
+    must=None,
+    aim=None,
+    what="The same C-GET from a node of no cost, which repeats Orthanc's bytes, × Orthanc",
+)
+def get_nothing(context: Context) -> Measured:
+    return _of_nothing(context, "get")
+
+
+@row("network.move-nothing", must=None, aim=None, what="The same C-MOVE from a node of no cost, × Orthanc")
+def move_nothing(context: Context) -> Measured:
+    return _of_nothing(context, "move")
+
+
+@row("network.find-nothing", must=None, aim=None, what="The same C-FIND from a node of no cost, × Orthanc")
+def find_nothing(context: Context) -> Measured:
+    return _of_nothing(context, "find")

@@ -23,6 +23,7 @@ from sealed import fresh
 
 ENVIRONMENT = dict(os.environ, TCP_NODELAY="1", PYTHONPATH=str(Path(__file__).resolve().parents[1]))
 _SECONDS = 60.0
+_REPLAY = str(Path(__file__).with_name("network_replay.py"))
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,17 @@ def _until_listening(port: int) -> None:
     raise AssertionError(f"nobody listens on {port}")
 
 
+def _until_bound(port: int) -> None:
+    """As above, without a connection (Linux)."""
+    deadline = time.monotonic() + _SECONDS
+    wanted = f":{port:04X} 00000000:0000 0A"
+    while time.monotonic() < deadline:
+        if wanted in Path("/proc/net/tcp").read_text("ascii"):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"nobody listens on {port}")
+
+
 @contextmanager
 def ours(
     folder: Path, *, path: str = "fast", processes: int = 1, destination: int = 0, warm: Path | None = None
@@ -141,11 +153,33 @@ def storescp(folder: Path, *, title: str = "STORESCP") -> Iterator[Node]:
 
 
 @contextmanager
-def _process(name: str, command: Sequence[str], port: int) -> Iterator[Node]:
+def _process(name: str, command: Sequence[str], port: int, *, ahead: bool = True) -> Iterator[Node]:
+    """A program that listens; ``ahead``: it may be connected to once before it counts."""
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _until_listening(port)
+        (_until_listening if ahead else _until_bound)(port)
         yield Node(name, port, process)
     finally:
         process.terminate()
         process.wait(60)
+
+
+@contextmanager
+def recording(path: Path, node: Node, *, sink: Node | None = None, sink_port: int = 0) -> Iterator[Node]:
+    """Stands in front of a node, and of the sink it sends to at ``sink_port``; ``path`` gets what passed."""
+    port = free_port()
+    places = [f"{port}:{node.port}"] + ([f"{sink_port}:{sink.port}"] if sink is not None else [])
+    with _process(node.name, [sys.executable, _REPLAY, "record", str(path), *places], port, ahead=False) as recorder:
+        yield recorder
+    assert path.is_file(), path
+
+
+@contextmanager
+def replaying(path: Path, *, sink: Node | None = None, journal: Path | None = None) -> Iterator[Node]:
+    """A node of no cost: it repeats what was recorded; with a journal it writes and syncs what it reads."""
+    port = free_port()
+    command = [sys.executable, _REPLAY, "replay", str(path), str(port), *([str(sink.port)] if sink is not None else [])]
+    if journal is not None:
+        command += ["--durable", str(journal)]
+    with _process("nothing", command, port, ahead=False) as node:
+        yield node

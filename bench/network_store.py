@@ -12,7 +12,17 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
-from network_nodes import ENVIRONMENT, Node, orthanc, ours, program, storescp, version_of
+from network_nodes import (
+    ENVIRONMENT,
+    Node,
+    orthanc,
+    ours,
+    program,
+    recording,
+    replaying,
+    storescp,
+    version_of,
+)
 from rows import Context, Measured, row
 from sealed import files_of, fresh
 from timing import Timed, alternate
@@ -118,3 +128,40 @@ def data_path(context: Context) -> Measured:
     timed = _stored(context, context.made_series, {"ours": partial(_ours, warm=warm), "pynetdicom": slow})
     detail = f"{timed.median('ours'):.2f} s; pynetdicom's path {timed.median('pynetdicom'):.2f} s"
     return Measured(*timed.ratio("pynetdicom", "ours"), detail, timed.rounds)
+
+
+def _of_nothing(context: Context, source: Path, *, durable: bool) -> Measured:
+    """A node of no cost, which repeats what Orthanc had answered."""
+    record, scratch = context.scratch / "network-replay.record", context.scratch
+    with orthanc(scratch / "network-Orthanc") as node, recording(record, node) as recorder:
+        _send(recorder.port, [files_of(source)])
+    journal = scratch / "network-replay.journal" if durable else None
+
+    def nothing(folder: Path) -> AbstractContextManager[Node]:
+        return replaying(record, journal=journal)
+
+    warm = files_of(source)[0]
+    timed = _stored(context, source, {"ours": partial(_ours, warm=warm), "Orthanc": orthanc, "nothing": nothing})
+    ratio = timed.ratio("Orthanc", "ours")[0]
+    detail = f"{timed.median('nothing'):.2f} s; Orthanc {timed.median('Orthanc'):.2f} s; ours in this run {ratio:.3g}×"
+    return Measured(*timed.ratio("Orthanc", "nothing"), detail, timed.rounds)
+
+
+@row(
+    "network.store-nothing",
+    must=None,
+    aim=None,
+    what="The 208 objects to a node that only writes and syncs what it reads, × Orthanc",
+)
+def store_nothing(context: Context) -> Measured:
+    return _of_nothing(context, context.made_series, durable=True)
+
+
+@row(
+    "network.store-small-nothing",
+    must=None,
+    aim=None,
+    what="The 1,000 small objects to a node that only writes and syncs, × Orthanc",
+)
+def store_small_nothing(context: Context) -> Measured:
+    return _of_nothing(context, _small(context), durable=True)

@@ -101,7 +101,9 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """aim, must or MISSED."""
+        """aim, must or MISSED; "–" where nothing is asked for."""
+        if self.must is None and self.aim is None:
+            return "–"
         if math.isnan(self.value) or not self._reaches(self.must, otherwise=True):
             return "MISSED"
         return "aim" if self._reaches(self.aim, otherwise=False) else "must"

@@ -36,6 +36,7 @@ class ErrorCode(Enum):
     CANCELLED = "cancelled"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
+    MISMATCH = "mismatch"
 
 
 class PacscoreError(Exception):
@@ -81,6 +82,12 @@ class InvalidDicomError(InputError):
     """The bytes are not a well-formed DICOM object; ``offset`` says where it went wrong."""
 
     code = ErrorCode.INVALID_DICOM
+
+
+class MismatchError(InputError):
+    """The object says that it is another than the sender says."""
+
+    code = ErrorCode.MISMATCH
 
 
 class UndecodableError(InputError):

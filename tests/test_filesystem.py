@@ -31,6 +31,16 @@ def test_append_joins_all_parts_and_returns_where_they_begin(fs: LocalFileSystem
     assert (tmp_path / "a").read_bytes() == b"onetwothree\x00\x00\x01\x00" + b"x" * 1500
 
 
+def test_f2_beginning_a_sync_changes_nothing_but_when_bytes_go(fs: LocalFileSystem, tmp_path: Path) -> None:
+    with fs.create(tmp_path / "file") as file:
+        for start, part in ((0, b"abc"), (3, bytes(100_000))):
+            file.begin_sync(file.append(part))
+            assert file.size == start + len(part)
+        file.sync()
+    file.begin_sync(0)  # Closed: nothing promised, nothing raised.
+    assert (tmp_path / "file").read_bytes() == b"abc" + bytes(100_000)
+
+
 def test_write_at_fills_a_place_and_may_lie_beyond_the_end(fs: LocalFileSystem, tmp_path: Path) -> None:
     with fs.create(tmp_path / "a") as file:
         file.append(b"0123456789")

@@ -157,6 +157,7 @@ class Archive:
         *,
         transfer_syntax: str | None = None,
         source: str | None = None,
+        stated: tuple[str, str] | None = None,
     ) -> Receipt:
         """Take one object, durably: it is in the journal and findable when this returns (promise 1).
 
@@ -169,15 +170,19 @@ class Archive:
             fixed, deterministic preamble and file meta; ``Instance.dataset_bytes()`` gives what came.
         source
             Who sent it, for the journal.
+        stated
+            SOP Class UID and SOP Instance UID that the sender says it has.
 
         Raises
         ------
+        MismatchError
+            The object has other UIDs than ``stated``. It is not stored.
         StorageFullError, DurabilityError
             It is not stored.
         """
-        from pacscore.archive.receiving import receive_object
+        from pacscore.archive.receiving import Said, receive_object
 
-        return receive_object(self._session, data, transfer_syntax=transfer_syntax, source=source)
+        return receive_object(self._session, data, Said(source, transfer_syntax, stated))
 
     def seal(self, *, progress: Progress | None = None, only: Collection[str] | None = None) -> SealReport:
         """Lay out every series, or ``only`` those of these UIDs, that has received objects; then free their space."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from pacscore.archive.turns import GroupCommits
 from pacscore.catalog import Location, ReceivedRow
 from pacscore.errors import PacscoreError
 from pacscore.store.group_commit import Written
+from pacscore.store.records import Draft
+from pacscore.store.spool import Spool
 
 if TYPE_CHECKING:
     from pacscore.archive.session import Session
@@ -31,25 +33,49 @@ _head_text = json.JSONEncoder(separators=(",", ":")).encode
 class Arrival:
     """An object that has arrived whole, and what becomes of it.
 
+    Its record and row are made by who has brought it, for an archive that has no other of its UID, as most have none:
+    whoever commits for all has little to do for each.
+
     Attributes
     ----------
     candidate
         The object, its hash known.
+    key
+        Of its series.
     source
         Who sent it, "" where nobody says.
-    write
-        Puts it into the journal, behind the head it is given.
+    body
+        Its bytes, or the spool file that holds them.
     failure
         Why it alone is not stored, while the others of its group may be.
     """
 
     candidate: Candidate
+    key: str
     source: str
-    write: Callable[[bytes], Written]
+    body: tuple[bytes, ...] | Spool
+    head: bytes
+    record: Draft | None
+    row: ReceivedRow
     status: ReceiveStatus = ReceiveStatus.STORED
     written: Written | None = None
-    row: ReceivedRow | None = None
     failure: Exception | None = None
+
+    @classmethod
+    def of(cls, session: Session, candidate: Candidate, source: str, body: tuple[bytes, ...] | Spool) -> Arrival:
+        """Describe an object, as if no other of its UID were there."""
+        key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
+        head = journal_head(candidate, key) | {"received": time.time(), "source": source}
+        text = _head_text(head).encode()
+        record = None if isinstance(body, Spool) else session.journal.draft(text, body)
+        return cls(candidate, key, source, body, text, record, received_row(head, candidate, ""))
+
+    def described_as(self, session: Session, candidate: Candidate, status: ReceiveStatus) -> None:
+        """Describe it anew: others of its UID are there."""
+        anew = Arrival.of(session, candidate, self.source, self.body)
+        self.candidate, self.head, self.record, self.row, self.status = (
+            candidate, anew.head, anew.record, anew.row, status
+        )  # fmt: skip
 
     @property
     def receipt(self) -> Receipt:
@@ -64,27 +90,46 @@ def group_commits(session: Session) -> GroupCommits[Arrival]:
     return GroupCommits(
         lambda arrivals: _write(session, arrivals),
         lambda arrivals: session.journal.wait(each.written for each in arrivals if each.written is not None),
-        lambda arrivals: session.catalog.put_received([each.row for each in arrivals if each.row is not None]),
+        lambda arrivals: _put(session, arrivals),
+    )
+
+
+def _put(session: Session, arrivals: Sequence[Arrival]) -> None:
+    session.catalog.put_received(
+        [each.row._replace(position=each.written.position) for each in arrivals if each.written is not None]
     )
 
 
 def _write(session: Session, arrivals: Sequence[Arrival]) -> None:
     """Compare with what is there, and write what is not. Their UIDs differ: each has its turn."""
     located = session.catalog.lookup_many([each.candidate.sop_instance_uid for each in arrivals])
+    wanted: list[Arrival] = []
     for arrival in arrivals:
         try:
-            _write_one(session, arrival, located[arrival.candidate.sop_instance_uid])
+            found = located[arrival.candidate.sop_instance_uid]
+            if found and not _is_wanted(session, arrival, found):
+                continue
+            if isinstance(arrival.body, Spool):
+                arrival.written = arrival.body.write(arrival.head)
+            else:
+                wanted.append(arrival)
         except (PacscoreError, OSError) as error:
             arrival.failure = error
+    written = session.journal.write([each.record for each in wanted if each.record is not None])
+    for arrival, outcome in zip(wanted, written, strict=True):
+        if isinstance(outcome, Exception):
+            arrival.failure = outcome
+        else:
+            arrival.written = outcome
 
 
-def _write_one(session: Session, arrival: Arrival, located: Iterable[Location]) -> None:
+def _is_wanted(session: Session, arrival: Arrival, located: Iterable[Location]) -> bool:
+    """Whether the object is to be written, given where others of its UID lie; then it is described as what it is."""
     candidate = arrival.candidate
-    key = session.layout.series_key(candidate.study_instance_uid, candidate.series_instance_uid)
     others = [
         known
         for location in located
-        if location.key == key
+        if location.key == arrival.key
         for known in _candidates_at(session, location, candidate.sop_instance_uid)
     ]
     equal = [
@@ -96,16 +141,14 @@ def _write_one(session: Session, arrival: Arrival, located: Iterable[Location]) 
         arrival.status = ReceiveStatus.DUPLICATE
         prefix = candidate.file_prefix()
         if any(other.file_prefix() == prefix for other in equal):
-            return
+            return False
         # The same data set in another envelope: kept too, so that each object taken can be returned.
-        candidate = arrival.candidate = replace(candidate, version=equal[0].version, current=False)
+        other = replace(candidate, version=equal[0].version, current=False)
+        arrival.described_as(session, other, ReceiveStatus.DUPLICATE)
     elif others:
-        arrival.status = ReceiveStatus.VERSION
         version = max(other.version for other in others) + 1
-        candidate = arrival.candidate = replace(candidate, version=version, current=False)
-    head = journal_head(candidate, key) | {"received": time.time(), "source": arrival.source}
-    arrival.written = arrival.write(_head_text(head).encode())
-    arrival.row = received_row(head, candidate, arrival.written.position)
+        arrival.described_as(session, replace(candidate, version=version, current=False), ReceiveStatus.VERSION)
+    return True
 
 
 def _candidates_at(session: Session, location: Location, sop_instance_uid: str) -> Iterator[Candidate]:

@@ -213,6 +213,21 @@ class Candidate:
         found, header = scan_source(self.source, settings, self.transfer_syntax_uid)
         return replace(self, scan=found, header=header)
 
+    def behind(self, prefix: bytes, source: Source, settings: Settings) -> Candidate:
+        """The same candidate with a file's ``prefix`` made for it in front; ``source`` is both.
+
+        Raises
+        ------
+        LimitError
+            Its header passes what ``settings`` allow with it.
+        """
+        assert self.scan is not None
+        assert self.header is not None
+        found = self.scan.behind(prefix, settings)
+        whole = found.pixels is None  # Then everything is header.
+        header = source.read() if whole else prefix + self.header
+        return replace(self, source=source, prefix_length=len(prefix), scan=found, header=header)
+
     def file_prefix(self) -> bytes:
         """Preamble and file meta."""
         return self.source.head(self.prefix_length)

@@ -105,6 +105,17 @@ class Incoming:
         self.prefix_length = own or len(self._made)
         self._unhashed = own
 
+    def check_beginning(self, stated: tuple[str, str]) -> None:
+        """Refuse an object early whose beginning contradicts the sender (``Scan.check_stated``)."""
+        try:
+            found = scan(
+                self._beginning, transfer_syntax_uid=self.transfer_syntax, settings=self._settings,
+                total_length=_UNKNOWN_LENGTH,
+            )  # fmt: skip
+        except (NeedMore, InvalidDicomError, LimitError):
+            return  # The scan of the whole says what is wrong.
+        found.check_stated(*stated)
+
     def chunks(self) -> Iterator[bytes]:
         """Everything that is to be kept, in order; what belongs to the data set is hashed as it passes."""
         if self._made:

@@ -8,14 +8,13 @@ record → catalog row → acknowledged. What follows the hash is done by one th
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from pacscore.archive.arrivals import Arrival
-from pacscore.archive.candidates import MappedSource, PiecesSource, candidate_of
+from pacscore.archive.candidates import Candidate, MappedSource, PiecesSource, candidate_of
 from pacscore.archive.finding import find
 from pacscore.archive.incoming import DataSetHash, Incoming, pieces_of, take_beginning
 from pacscore.archive.packing import Group, pack_groups
@@ -27,57 +26,65 @@ from pacscore.archive.working_copy import write_copies
 from pacscore.catalog import StoredSeries
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.store.spool import Spool
 from pacscore.store.strategy import Strategy
 
-_head_text = json.JSONEncoder(separators=(",", ":")).encode
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a sender says of an object and of himself; see ``Archive.receive``."""
+
+    source: str | None
+    transfer_syntax: str | None
+    stated: tuple[str, str] | None
+
+    def check(self, found: Candidate) -> None:
+        """Compare with the object; ``MismatchError`` where it says otherwise."""
+        if self.stated is not None:
+            assert found.scan is not None
+            found.scan.check_stated(*self.stated)
 
 
-def receive_object(
-    session: Session,
-    data: bytes | BinaryIO | Iterable[bytes],
-    *,
-    transfer_syntax: str | None,
-    source: str | None,
-) -> Receipt:
+def receive_object(session: Session, data: bytes | BinaryIO | Iterable[bytes], said: Said) -> Receipt:
     """Take one object; see ``Archive.receive``."""
     session.check_writable()
-    digest = DataSetHash(transfer_syntax, session.settings)
-    if isinstance(data, bytes):
-        return _receive_whole(session, tuple(digest.passing(iter((data,)))), digest, transfer_syntax, source)
-    pieces = pieces_of(data)
+    digest = DataSetHash(said.transfer_syntax, session.settings)
+    if isinstance(data, bytes) and len(data) < session.settings.spool_bytes_min:
+        return _receive_whole(session, tuple(digest.passing(iter((data,)))), digest, said)
+    pieces = iter((data,)) if isinstance(data, bytes) else pieces_of(data)
     beginning = tuple(digest.passing(take_beginning(pieces, session.settings.spool_bytes_min)))
     if sum(map(len, beginning)) < session.settings.spool_bytes_min:
-        return _receive_whole(session, beginning, digest, transfer_syntax, source)
+        return _receive_whole(session, beginning, digest, said)
     joined = [b"".join(beginning)]
     del beginning  # Held by nobody while the rest comes: many large objects may be on their way at once.
-    return _receive_large(session, Incoming(joined.pop(), pieces, transfer_syntax, session.settings), source)
+    incoming = Incoming(joined.pop(), pieces, said.transfer_syntax, session.settings)
+    if said.stated is not None:
+        incoming.check_beginning(said.stated)
+    return _receive_large(session, incoming, said)
 
 
-def _receive_whole(
-    session: Session, pieces: tuple[bytes, ...], digest: DataSetHash, transfer_syntax: str | None, source: str | None
-) -> Receipt:
+def _receive_whole(session: Session, pieces: tuple[bytes, ...], digest: DataSetHash, said: Said) -> Receipt:
     try:
-        found = candidate_of(PiecesSource(pieces), session.settings, transfer_syntax)
+        found = candidate_of(PiecesSource(pieces), session.settings, said.transfer_syntax)
         own_prefix_length = found.prefix_length
-        if transfer_syntax is not None and own_prefix_length == 0:
+        if said.transfer_syntax is not None and own_prefix_length == 0:
             assert found.scan is not None
-            prefix = make_file_prefix(found.scan.sop_class_uid, found.sop_instance_uid, transfer_syntax)
+            prefix = make_file_prefix(found.scan.sop_class_uid, found.sop_instance_uid, said.transfer_syntax)
             pieces = (prefix, *pieces)
-            found = candidate_of(PiecesSource(pieces), session.settings, transfer_syntax)
+            found = found.behind(prefix, PiecesSource(pieces), session.settings)
     except (InvalidDicomError, LimitError) as error:
         name = quarantine_object(
             session.layout.quarantine, b"".join(pieces), error.message, filesystem=session.filesystem
         )
         return Receipt(ReceiveStatus.QUARANTINED, "", "", name, error.message)
+    said.check(found)
     sha256 = digest.digest(own_prefix_length)
     if sha256 is None:
         sha256 = hashlib.sha256(memoryview(found.source.read())[found.prefix_length :]).digest()
-    candidate = replace(found, sha256=sha256)
-    with session.turns.turn(candidate.sop_instance_uid):
-        return _store(session, Arrival(candidate, source or "", lambda head: session.journal.write(head, pieces)))
+    return _store(session, replace(found, sha256=sha256), said, pieces)
 
 
-def _receive_large(session: Session, incoming: Incoming, source: str | None) -> Receipt:
+def _receive_large(session: Session, incoming: Incoming, said: Said) -> Receipt:
     """Take an object that is written as it comes: no more of it than its beginning is ever in memory."""
     with session.journal.spooling(incoming.chunks()) as spool:
         try:
@@ -90,13 +97,14 @@ def _receive_large(session: Session, incoming: Incoming, source: str | None) -> 
                 name=f"{spool.path.name}.dcm",
             )  # fmt: skip
             return Receipt(ReceiveStatus.QUARANTINED, "", "", name.removesuffix(".dcm"), error.message)
-        candidate = replace(candidate, sha256=incoming.digest())
-        with session.turns.turn(candidate.sop_instance_uid):
-            return _store(session, Arrival(candidate, source or "", spool.write))
+        said.check(candidate)
+        return _store(session, replace(candidate, sha256=incoming.digest()), said, spool)
 
 
-def _store(session: Session, arrival: Arrival) -> Receipt:
-    session.commits.commit(arrival)
+def _store(session: Session, candidate: Candidate, said: Said, body: tuple[bytes, ...] | Spool) -> Receipt:
+    arrival = Arrival.of(session, candidate, said.source or "", body)
+    with session.turns.turn(candidate.sop_instance_uid):
+        session.commits.commit(arrival)
     if arrival.failure is not None:
         raise arrival.failure
     return arrival.receipt

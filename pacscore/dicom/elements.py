@@ -114,6 +114,13 @@ class ElementTable:
         """How many items a sequence has, empty ones included; -1 for a value that is no sequence."""
         return self._column(kernels.ITEM_COUNT)
 
+    def behind(self, count: int) -> ElementTable:
+        """The same elements ``count`` bytes further on."""
+        cells = self.cells.copy()
+        cells[kernels.OFFSET] += count
+        cells.flags.writeable = False
+        return ElementTable(cells, self.little_endian, self.explicit, self.end + count)
+
     def _column(self, number: int) -> NDArray[np.int64]:
         column: NDArray[np.int64] = self.cells[number]
         return column

@@ -27,7 +27,7 @@ from pacscore.dicom.elements import (
 )
 from pacscore.dicom.part10 import FileParts, file_parts_of_view, prove_syntax, uid_at
 from pacscore.dicom.syntaxes import TransferSyntax, transfer_syntax
-from pacscore.errors import InvalidDicomError, LimitError
+from pacscore.errors import InvalidDicomError, LimitError, MismatchError
 from pacscore.kernels import unchecked_bytes as unchecked
 from pacscore.kernels.fragments import skip_fragments_into
 from pacscore.kernels.select import find_places_into
@@ -118,6 +118,44 @@ class Scan(NamedTuple):
         if self.pixels is None:
             return 0
         return -1 if self.pixels.length < 0 else self.total_length - self.pixels.offset - self.pixels.length
+
+    def behind(self, prefix: Buffer, settings: Settings = DEFAULTS) -> Scan:
+        """What a scan of this data set finds once ``prefix``, made by ``make_file_prefix`` for it, lies in front.
+
+        Raises
+        ------
+        LimitError
+            The header passes ``settings.header_bytes_max`` with it.
+        """
+        more = len(as_bytes(prefix))
+        _check_header_length(self.header_length + more, settings)
+        parts = FileParts(
+            more, True, self.parts.transfer_syntax_uid, self.sop_instance_uid or None, self.sop_class_uid or None
+        )
+        return self._replace(
+            parts=parts,
+            elements=self.elements if self.inflated is not None else self.elements.behind(more),
+            pixels=None if self.pixels is None else self.pixels._replace(offset=self.pixels.offset + more),
+            header_length=self.header_length + more,
+            total_length=self.total_length + more,
+        )
+
+    def check_stated(self, sop_class_uid: str, sop_instance_uid: str) -> None:
+        """Compare with what a sender says of the object; a UID that the object lacks contradicts nothing.
+
+        Raises
+        ------
+        MismatchError
+            The object says otherwise.
+        """
+        for own, stated, tag in (
+            (self.sop_class_uid, sop_class_uid, "00080016"), (self.sop_instance_uid, sop_instance_uid, "00080018")
+        ):  # fmt: skip
+            if own not in ("", stated):
+                raise MismatchError(
+                    "UIDs of request and data set differ. Send the object under its own.",
+                    tag=tag, expected=stated, found=own,
+                )  # fmt: skip
 
 
 def scan(

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pacscore.archive.report import ReceiveStatus
-from pacscore.dicom.elements import NeedMore
-from pacscore.dicom.scan import scan
 from pacscore.dimse.association import NodeAssociation, Outcome
 from pacscore.dimse.commands import StoreRequest
 from pacscore.dimse.configuration import Limits, Right
@@ -21,19 +19,16 @@ from pacscore.dimse.status import (
     NOT_AUTHORIZED,
     OUT_OF_RESOURCES,
     STORE_CANNOT_UNDERSTAND,
-    STORE_MISMATCH,
     SUCCESS,
     comment_of,
     statuses_of,
 )
-from pacscore.errors import InputError, PacscoreError
+from pacscore.errors import PacscoreError
 
 if TYPE_CHECKING:
     from pacscore.archive.archive import Archive
 
-_BEGINNING_BYTES_MAX = 4 << 20  # Who says who he is behind that is not asked: memory stays bounded.
 _SPACE_SECONDS = 1.0
-_LENGTH_UNKNOWN = 1 << 40
 
 
 @dataclass(slots=True)
@@ -110,13 +105,11 @@ class Receiver:
     ) -> tuple[Outcome, int]:
         if not self._space_left():
             return Outcome(OUT_OF_RESOURCES, "the disk is nearly full"), 0
-        pieces = iter(data)
-        beginning, is_identity = _identity(pieces, syntax, request)
-        if not is_identity:
-            return Outcome(STORE_MISMATCH, "UIDs of request and data set differ"), 0
-        counted = _Counted(_taking(beginning, pieces))
-        source = f"{association.calling}@{association.address}"
-        receipt = self._archive.receive(counted, transfer_syntax=syntax, source=source)
+        counted = _Counted(iter(data))
+        receipt = self._archive.receive(
+            counted, transfer_syntax=syntax, source=f"{association.calling}@{association.address}",
+            stated=(request.sop_class_uid, request.sop_instance_uid),
+        )  # fmt: skip
         if receipt.status is ReceiveStatus.QUARANTINED:
             return Outcome(STORE_CANNOT_UNDERSTAND, comment_of(receipt.reason)), 0
         return Outcome(SUCCESS), counted.length
@@ -130,14 +123,6 @@ class Receiver:
             return self._has_space
 
 
-def _taking(first: list[bytes], rest: Iterator[bytes]) -> Iterator[bytes]:
-    """Both, without keeping what has been given."""
-    first.reverse()
-    while first:
-        yield first.pop()
-    yield from rest
-
-
 class _Counted(Iterator[bytes]):
     """Pieces, and how long they were together."""
 
@@ -149,34 +134,3 @@ class _Counted(Iterator[bytes]):
         piece = next(self._pieces)
         self.length += len(piece)
         return piece
-
-
-def _identity(pieces: Iterator[bytes], syntax: str, request: StoreRequest) -> tuple[list[bytes], bool]:
-    """The beginning of a data set, and whether it is what the request says; of one that cannot be read, True."""
-    taken: list[bytes] = []
-    wanted, length = 1, 0
-    is_whole = False
-    while True:
-        while length < wanted and not is_whole:
-            piece = next(pieces, None)
-            is_whole = piece is None
-            if piece is not None:
-                taken.append(piece)
-                length += len(piece)
-        try:
-            found = scan(
-                taken[0] if len(taken) == 1 else b"".join(taken),
-                transfer_syntax_uid=syntax,
-                total_length=length if is_whole else _LENGTH_UNKNOWN,
-            )
-        except NeedMore as more:
-            if is_whole or more.at_least > _BEGINNING_BYTES_MAX:
-                return taken, True
-            wanted = max(more.at_least, 2 * length)  # At least twice as much each time, as each scan begins anew.
-            continue
-        except InputError:
-            return taken, True
-        return taken, (
-            found.sop_instance_uid in ("", request.sop_instance_uid)
-            and found.sop_class_uid in ("", request.sop_class_uid)
-        )

@@ -86,7 +86,7 @@ class SegmentWriter:
                 frames.append(frame)
                 parts += buffers
                 offset = frame.end
-            self._file.append(*parts)
+            self._file.begin_sync(self._file.append(*parts))
             self._sequence += len(frames)
             self._stated = frames[-1].synced
             self._is_fresh = False

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from pacscore.errors import InputError, ReadOnlyError
+from pacscore.errors import DurabilityError, InputError, PacscoreError, ReadOnlyError
 from pacscore.filesystem import Buffer, FileSystem
 from pacscore.settings import Settings
 from pacscore.store.group_commit import Written, wait_for
@@ -116,10 +116,28 @@ class Journal:
         self._check_writable()
         return self._append_drafts(self._draft(head, parts) for head, parts in items)
 
-    def write(self, head: bytes, parts: Sequence[Buffer]) -> Written:
-        """Write one object, as ``append`` does, but promise nothing before ``wait``."""
+    def draft(self, head: bytes, parts: Sequence[Buffer]) -> Draft:
+        """An object below ``spool_bytes_min`` ready for ``write``: its checksum is taken by who has brought it."""
+        return draft(Kind.DATA, head, parts)
+
+    def write(self, drafts: Sequence[Draft]) -> list[Written | Exception]:
+        """Write objects, as ``append_many`` does, but promise nothing before ``wait``.
+
+        Returns
+        -------
+        list
+            For each what was written, or why it is not there while others may be.
+        """
         self._check_writable()
-        return self._write_drafts([self._draft(head, parts)])[0]
+        written: list[Written | Exception] = []
+        for batch in _batches(drafts, self._settings.group_bytes_max):
+            try:
+                written += self._own.write(batch)
+            except DurabilityError as error:  # A sync is not tried again.
+                written += [error] * len(batch)
+            except (PacscoreError, OSError):  # Nothing of the batch is there; some of it may have room.
+                written += [self._write_alone(each) for each in batch]
+        return written
 
     def wait(self, written: Iterable[Written]) -> None:
         """Return once all that was written is on the disk (J3).
@@ -295,6 +313,12 @@ class Journal:
         written = self._write_drafts(drafts)
         self.wait(written)
         return [each.position for each in written]
+
+    def _write_alone(self, record: Draft) -> Written | Exception:
+        try:
+            return self._own.write([record])[0]
+        except (PacscoreError, OSError) as error:
+            return error
 
     def _write_drafts(self, drafts: Iterable[Draft]) -> list[Written]:
         written: list[Written] = []

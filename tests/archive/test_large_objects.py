@@ -13,7 +13,7 @@ from dicom.data_sets import write_data_set
 
 import pacscore
 from pacscore.dicom.part10 import make_file_prefix
-from pacscore.errors import InputError
+from pacscore.errors import InputError, MismatchError
 from pacscore.settings import Settings
 
 EXPLICIT, JPEG_2000 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90"
@@ -46,6 +46,33 @@ def pieces(whole: bytes, length: int) -> Iterator[bytes]:
 
 def no_spool_is_left(archive: Path) -> bool:
     return not [path for path in archive.glob("journal/*/spool/*") if path.is_file()]
+
+
+@pytest.mark.parametrize("size", [20_000, 60_000])
+def test_an_object_that_is_another_than_its_sender_says_is_not_stored(tmp_path: Path, size: int) -> None:
+    with pacscore.create(tmp_path / "a", settings=SMALL) as archive:
+        for stated in ((CLASS, "1.2.4"), ("1.2.3", "1.2.3")):
+            with pytest.raises(MismatchError):
+                archive.receive(pieces(data_set(length=size), 999), transfer_syntax=EXPLICIT, stated=stated)
+        assert list(archive.find("instance")) == []
+        assert no_spool_is_left(tmp_path / "a")
+        whole = data_set(length=size)
+        receipt = archive.receive(pieces(whole, 999), transfer_syntax=EXPLICIT, stated=(CLASS, "1.2.3"))
+        assert receipt.status == "stored"
+        assert archive.instance("1.2.3").dataset_bytes() == whole
+
+
+def test_a_large_object_of_another_uid_is_refused_by_its_beginning(tmp_path: Path) -> None:
+    taken = []
+
+    def coming() -> Iterator[bytes]:
+        for number, piece in enumerate(pieces(data_set(length=1_000_000), 10_000)):
+            taken.append(number)
+            yield piece
+
+    with pacscore.create(tmp_path / "a", settings=SMALL) as archive, pytest.raises(MismatchError):
+        archive.receive(coming(), transfer_syntax=EXPLICIT, stated=(CLASS, "1.2.4"))
+    assert len(taken) == 5  # spool_bytes_min of it.
 
 
 @pytest.mark.parametrize("size", [20_000, 60_000])  # Kept in memory, and written as it comes.

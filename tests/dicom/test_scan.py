@@ -22,7 +22,7 @@ from reference.objects import REFUSED, object_paths, readable_paths, small_paths
 from pacscore.dicom.part10 import make_file_prefix
 from pacscore.dicom.scan import NeedMore, PixelPlace, Scan, inflate, is_dicomdir, locate_pixels_end, scan
 from pacscore.dicom.syntaxes import DEFLATED_LITTLE, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from pacscore.errors import InputError, InvalidDicomError, LimitError
+from pacscore.errors import InputError, InvalidDicomError, LimitError, MismatchError
 from pacscore.settings import Settings
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -86,6 +86,45 @@ def test_every_real_object_is_partitioned_into_header_pixels_and_trailer(data: P
         assert found.pixels.offset == found.header_length
         assert found.header_length + found.pixels.length + found.trailer_length == len(whole)
         assert min(found.pixels.length, found.trailer_length) >= 0
+
+
+def test_a_scan_behind_a_prefix_made_for_it_is_what_a_scan_of_both_finds(data: Path) -> None:
+    syntaxes = set()
+    for path in readable_paths(data):
+        whole = path.read_bytes()
+        parts = scan(whole).parts
+        data_set, syntax = whole[parts.prefix_length :], parts.transfer_syntax_uid
+        alone = whole_or_error(data_set, transfer_syntax_uid=syntax)
+        if isinstance(alone, InputError) or alone.parts.prefix_length:
+            continue  # What begins like a file of its own gets no prefix.
+        prefix = make_file_prefix(alone.sop_class_uid, alone.sop_instance_uid, syntax)
+        together = scan(prefix + data_set, transfer_syntax_uid=syntax)
+        found = alone.behind(prefix)
+        assert equal(found, together), path.name
+        assert (found.elements.end, found.elements.explicit) == (together.elements.end, together.elements.explicit)
+        assert not found.elements.offset.flags.writeable
+        syntaxes.add(syntax)
+    assert len(syntaxes) > 10
+
+
+def test_promise_8_a_header_may_not_pass_its_limit_by_its_prefix() -> None:
+    prefix = make_file_prefix(CT, "1.2.3", EXPLICIT_LITTLE)
+    allowed = Settings(header_bytes_max=len(HEADER) + len(prefix) - 1)
+    with pytest.raises(LimitError, match="before its pixels"):
+        scan(HEADER, transfer_syntax_uid=EXPLICIT_LITTLE, settings=allowed).behind(prefix, allowed)
+
+
+@pytest.mark.parametrize(
+    ("stated", "refused"), [((CT, "1.2.3"), ""), ((CT, "1.2.33"), "00080018"), (("1.9", "1.2.3"), "00080016")]
+)
+def test_what_a_sender_says_is_compared(stated: tuple[str, str], refused: str) -> None:
+    found = scan(HEADER, transfer_syntax_uid=EXPLICIT_LITTLE)
+    if not refused:
+        found.check_stated(*stated)
+        return
+    with pytest.raises(MismatchError, match="differ") as caught:
+        found.check_stated(*stated)
+    assert caught.value.fields["tag"] == refused
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from pathlib import Path
 
@@ -103,3 +105,30 @@ def test_f5_a_full_disk_refuses_room_and_nothing_else(folder: Path) -> None:
         fs.disk_bytes = None
         journal.append(b"", [body_of(2)])
         assert journal.read(position)[1] == body_of(1)
+
+
+class _SmallDisk(FailingFileSystem):
+    """Refuses each write that is longer than what is left of it."""
+
+    left = 1 << 20
+
+    def take_room(self, wanted: int) -> int:
+        if wanted > self.left:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return wanted
+
+
+def test_of_a_group_that_finds_no_room_the_small_ones_are_written_alone(folder: Path) -> None:
+    fs = _SmallDisk(folder.parent)
+    with Journal.open(folder, fs, Settings()) as journal:
+        journal.append(b"before", [b"x"])
+        fs.left = 3_000
+        bodies = [bytes(500), bytes(50_000), bytes(700)]
+        written = journal.write([journal.draft(b"%d" % number, [body]) for number, body in enumerate(bodies)])
+        assert isinstance(written[1], StorageFullError)
+        kept = [each for each in written if not isinstance(each, Exception)]
+        assert len(kept) == 2
+        journal.wait(kept)
+        assert [journal.read(each.position)[1] for each in kept] == [bodies[0], bodies[2]]
+    with Journal.open(folder, FS, Settings()) as journal:
+        assert [record.head for record in journal.records()] == [b"before", b"0", b"2"]
