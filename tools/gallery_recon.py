@@ -144,7 +144,9 @@ def _analytic() -> Iterator[Entry]:
         note = f"{geometry}. Before: a view; after: the sagittal plane with its cone artefacts, errors, a profile."
         picture = with_errors(found[::-1, :, 96], solid[::-1, :, 96], 0.0, 0.6)
         yield Entry(title, note, _sinogram(projections[len(angles) // 4][::-1]), picture, seconds)
+    yield _tilted()
     yield _helix()
+    yield _helix(flies=True)
 
 
 def _fine_contrasts() -> Entry:
@@ -159,9 +161,27 @@ def _fine_contrasts() -> Entry:
     )  # fmt: skip
 
 
-def _helix() -> Entry:
+def _tilted() -> Entry:
+    grid = recon.Grid((100, 96, 96), 2.0)
+    geometry = recon.ConeGeometry.circular(
+        np.arange(60) * TURN / 60, row_count=140, column_count=130, row_spacing_mm=2.5, column_spacing_mm=2.5,
+        source_to_axis_mm=500.0, source_to_detector_mm=750.0, tilt_rad=0.1,
+    )  # fmt: skip
+    projections, truth = PHANTOM.project(geometry), PHANTOM.on_grid(grid)
+    operator = recon.Projector(geometry, grid)
+    found, seconds = timed(lambda: recon.os_sart(projections, operator, iterations=8, subsets=6, minimum=0.0).volume)
+    note = f"{geometry}, OS-SART. Before: a view; after: the sagittal plane, errors, a profile."
+    picture = with_errors(found[::-1, :, 48], truth[::-1, :, 48], 0.0, 0.6)
+    return Entry("Tilted detector, iterative", note, _sinogram(projections[15][::-1]), picture, seconds)
+
+
+def _helix(*, flies: bool = False) -> Entry:
+    views = np.arange(480 * 4)
+    spots = np.zeros((len(views), 3))
+    if flies:  # A quarter of a column at the axis, each way.
+        spots[:, 1] = np.where(views % 2, 0.4, -0.4)
     geometry = recon.HelicalGeometry(
-        np.arange(480 * 4) * TURN / 480, 32.0, 32, 400, 1.8, 1.3, 570.0, 1026.0, start_z_lps=-64.0
+        views * TURN / 480, 32.0, 32, 400, 1.8, 1.3, 570.0, 1026.0, start_z_lps=-64.0, focal_spot_mm=spots
     )
     body = simulate.Phantom(
         [1000.0, 60.0, -50.0, 40.0, 30.0], [[0, 0, 0], [40, 0, 5], [-40, 20, -10], [10, -50, 0], [-20, -30, 3]],
@@ -173,7 +193,7 @@ def _helix() -> Entry:
     truth = body.on_grid(grid)
     note = f"{geometry}. Water with inserts of 30 to 60 HU; window 860 to 1140 (water 1000)."
     return Entry(
-        "Helix, weighted filtered backprojection", note, _sinogram(projections[300]),
+        f"Helix{', flying focal spot' if flies else ''}, weighted filtered backprojection", note, _sinogram(projections[300]),
         with_errors(found[14], truth[14], 860.0, 1140.0), seconds,
     )  # fmt: skip
 
@@ -196,7 +216,7 @@ def _iterative() -> Iterator[Entry]:
     before = with_errors(recon.fbp(noisy, geometry, grid)[0], truth, 0.0, 0.6)
     runs: dict[str, tuple[Callable[[], Any], float]] = {
         "SIRT, 80 iterations": (lambda: recon.sirt(noisy, operator, iterations=80, minimum=0.0), 1.0),
-        "OS-SART, 10 subsets, 6 iterations": (
+        "OS-SART, 8 subsets, 6 iterations": (
             lambda: recon.os_sart(noisy, operator, iterations=6, subsets=8, relaxation=0.7, minimum=0.0), 1.0,
         ),
         "SART, 2 iterations": (lambda: recon.sart(noisy, operator, iterations=2, relaxation=0.3), 1.0),
