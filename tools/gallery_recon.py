@@ -193,7 +193,8 @@ def _helix(*, flies: bool = False) -> Entry:
     truth = body.on_grid(grid)
     note = f"{geometry}. Water with inserts of 30 to 60 HU; window 860 to 1140 (water 1000)."
     return Entry(
-        f"Helix{', flying focal spot' if flies else ''}, weighted filtered backprojection", note, _sinogram(projections[300]),
+        f"Helix{', flying focal spot' if flies else ''}, weighted filtered backprojection", note,
+        _sinogram(projections[300]),
         with_errors(found[14], truth[14], 860.0, 1140.0), seconds,
     )  # fmt: skip
 

@@ -241,7 +241,18 @@ class Series:
 
     @cached_property  # Not lazy_property: making this plan twice would cost more than waiting.
     def _waiting(self) -> tuple[SeriesRecord, list[Candidate]]:
-        """The series as it would be sealed now, and its objects in the journal and in the generation they add to."""
+        """The series as it would be sealed now, and its objects in the journal and in the generation they add to.
+
+        The last one is kept for all who open the series while nothing comes to it: as who fetches it object by object.
+        """
+        rows = self._session.catalog.received(self._stored.key)
+        state = self._stored.key, self.generation, tuple((row.position, row.version, row.current) for row in rows)
+        kept = self._session.last_waiting
+        if kept is None or kept[0] != state:
+            kept = self._session.last_waiting = state, self._planned()
+        return kept[1]
+
+    def _planned(self) -> tuple[SeriesRecord, list[Candidate]]:
         gathered = gather(self._session, self._stored.key, ())
         if not gathered.members:  # All it has are records that cannot be read.
             return SeriesRecord.of((), (), varying=()), []

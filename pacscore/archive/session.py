@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pacscore.archive.arrivals import group_commits
 from pacscore.archive.currency import EVENTS, event_position, is_current
@@ -42,6 +43,10 @@ from pacscore.store.generation import Generation
 from pacscore.store.journal import Journal
 from pacscore.store.positions import Position, place_of
 
+if TYPE_CHECKING:
+    from pacscore.archive.candidates import Candidate
+    from pacscore.archive.records import SeriesRecord
+
 _GENERATIONS_KEPT = 64
 _APPLY_BATCH = 200
 
@@ -63,6 +68,8 @@ class Session:
         """Of series with received objects, generation and count when their geometry was last judged."""
         self.taken_over: set[str] = set()
         """Journal positions that a seal of this session has laid out: known without comparing."""
+        self.last_waiting: tuple[tuple[object, ...], tuple[SeriesRecord, list[Candidate]]] | None = None
+        """A series that was planned with what waits for it, and its state then (``Series``)."""
         self.durable_folders = {layout.root, layout.root / "series", layout.root / "packs"}
         """Folders whose names this session knows to be on the disk."""
         self.series_counts: dict[str, int] = {}

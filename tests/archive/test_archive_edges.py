@@ -43,6 +43,32 @@ def test_an_archive_is_not_made_in_the_place_of_a_file(tmp_path: Path) -> None:
         pacscore.create(tmp_path / "file")
 
 
+def test_a_series_that_is_fetched_object_by_object_is_planned_once_until_more_comes(
+    files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pacscore.archive import series
+
+    planned = []
+    original = series.plan_series
+    monkeypatch.setattr(series, "plan_series", lambda *args, **kw: planned.append(1) or original(*args, **kw))
+    with pacscore.create(tmp_path / "archive") as archive:
+        uids = [archive.receive(path.read_bytes()).sop_instance_uid for path in files[:6]]
+        for uid, path in zip(uids, files, strict=False):
+            assert archive.instance(uid).bytes() == path.read_bytes()
+        assert len(planned) == 1
+        late = archive.receive(files[6].read_bytes()).sop_instance_uid
+        assert archive.instance(late).bytes() == files[6].read_bytes()
+        assert len(archive.instance(uids[0]).series.instances) == 7
+        assert len(planned) == 2
+        archive.seal()
+        assert archive.instance(late).bytes() == files[6].read_bytes()
+        changed = bytearray(files[0].read_bytes())
+        changed[-1] ^= 1
+        archive.receive(bytes(changed))
+        assert len(archive.instance(late).series.all_versions) == 8
+    assert len(planned) == 3
+
+
 def test_verify_counts_each_object_of_a_partly_sealed_series_once(files: list[Path], tmp_path: Path) -> None:
     changed = bytearray(files[10].read_bytes())
     changed[-1] ^= 1
