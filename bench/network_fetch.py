@@ -1,4 +1,7 @@
-"""Rows about the way out: C-GET, C-MOVE and C-FIND by DCMTK's users, from our node and from Orthanc."""
+"""Rows about the way out: C-GET, C-MOVE and C-FIND by DCMTK's users, from our node and from Orthanc.
+
+Both catalogs hold 100,000 other series. What a node of no cost reaches is measured beside (``network_replay``).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 import pydicom
-from network_nodes import Node, free_port, orthanc, ours, recording, replaying, run, storescp, version_of
+from network_crowds import crowd_of, crowded, crowded_orthanc
+from network_nodes import Node, free_port, ours, recording, replaying, run, storescp, version_of
 from rows import Context, Measured, row
 from sealed import files_of, fresh
 from timing import Timed, alternate
@@ -36,13 +40,13 @@ def _fetched(context: Context, kind: str, *, with_nothing: bool = False) -> Time
     keys, count = _keys(source), len(files_of(source))
     archive, out = context.scratch / "network-fetch", context.scratch / "network-out"
     orthanc_folder, record = context.scratch / "network-orthanc", context.scratch / "network-replay.record"
-    pacscore.create(fresh(archive)).close()
+    crowded(context, archive, crowd_of(context))
     with pacscore.open(archive) as opened:
         opened.ingest(source)
     with ExitStack() as running:
         sink = running.enter_context(storescp(context.scratch / "network-sink", title="SINK"))
         relay = free_port()
-        with orthanc(orthanc_folder, destination=relay) as filled:
+        with crowded_orthanc(context, orthanc_folder, destination=relay) as filled:
             run("storescu", "-R", "+sd", "127.0.0.1", str(filled.port), str(source))
             if with_nothing:
                 with recording(record, filled, sink=sink, sink_port=relay) as recorder:
@@ -50,7 +54,9 @@ def _fetched(context: Context, kind: str, *, with_nothing: bool = False) -> Time
                     _fetch(kind, recorder, keys, out, times=1)
         nodes = {
             "ours": running.enter_context(ours(archive, destination=sink.port)),
-            "Orthanc": running.enter_context(orthanc(orthanc_folder, destination=sink.port, kept=True)),
+            "Orthanc": running.enter_context(
+                crowded_orthanc(context, orthanc_folder, destination=sink.port, kept=True)
+            ),
         }
         if with_nothing:
             nodes["nothing"] = running.enter_context(replaying(record, sink=sink))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pydicom
-from core_catalog import STAMP, _index
+from network_crowds import crowd_of, crowded, filled_orthanc
 from network_nodes import Node, orthanc, ours, run, storescp, version_of
 from network_user import CT, EXPLICIT, IMPLICIT, STUDY_FIND, VERIFICATION, Template, User, identifier_of, series_uid_of
 from rows import Context, Measured, row
@@ -19,7 +18,6 @@ from sealed import files_of, fresh
 from timing import Timed, alternate, spread
 
 import pacscore
-from pacscore.catalog import Catalog
 
 _LARGE_FRAMES = 397  # Of 512 × 512 words: 208 MB.
 
@@ -103,34 +101,15 @@ def store_flat(context: Context) -> Measured:
     return Measured(min(rates) / middle, min(rates) / middle, min(rates) / middle, detail)
 
 
-def _crowd(context: Context, count: int) -> Path:
-    """A catalog of so many real series alone."""
-    path = context.scratch / f"network-crowd-{count}-{STAMP}" / "catalog.sqlite"
-    if not path.exists():
-        fresh(path.parent).mkdir(parents=True)
-        unfinished = path.with_suffix(".part")
-        with Catalog.open(unfinished) as catalog:
-            catalog.bulk_load(_index(context).entries(limit=count, instances=20))
-        unfinished.rename(path)
-    return path
-
-
-def _crowded(context: Context, folder: Path, count: int) -> Path:
-    """An archive whose catalog holds so many series; none of them can be fetched."""
-    pacscore.create(fresh(folder)).close()
-    shutil.copyfile(_crowd(context, count), folder / "catalog.sqlite")
-    return folder
-
-
 @row(
     "network.store-crowded", must=0.9, aim=0.95, what="C-STORE of 4 KB beside 1,000,000 series: share of the empty rate"
 )
-def store_crowded(context: Context) -> Measured:
+def storecrowded(context: Context) -> Measured:
     count = 20_000 if context.quick else 1_000_000
     template = Template(files_of(context.made_series)[0])
     empty, full = context.scratch / "network-empty", context.scratch / "network-full"
     pacscore.create(fresh(empty)).close()
-    _crowded(context, full, count)
+    crowded(context, full, count)
     each = 200 if context.quick else 1_000
     with ExitStack() as running:
         nodes = {folder.name: running.enter_context(ours(folder)) for folder in (empty, full)}
@@ -176,38 +155,21 @@ def store32(context: Context) -> Measured:
     return Measured(errors, errors, errors, f"{32 * each / seconds:.0f} objects/s together")
 
 
-def _filled_orthanc(context: Context, count: int) -> Path:
-    """Orthanc's folder with so many series of one object each; kept, for it takes minutes."""
-    folder = context.scratch / f"network-orthanc-{count}"
-    if not (folder / "filled").exists():
-        template = Template(files_of(context.made_series)[0])
-        with orthanc(folder, synced=False) as node, ThreadPoolExecutor(4) as pool:
-
-            def send(part: int) -> None:
-                with User(node.port, CT, EXPLICIT, called="ORTHANC") as user:
-                    for number in range(part, count, 4):
-                        assert user.store(*template.object(number, series=number)) == 0
-
-            list(pool.map(send, range(4)))
-        (folder / "filled").touch()
-    return folder
-
-
 @row(
     "network.find-crowded",
     must=3.0,
     aim=10.0,
     what="C-FIND at series level, one association, 100,000 series, × Orthanc",
 )
-def find_crowded(context: Context) -> Measured:
+def findcrowded(context: Context) -> Measured:
     """A series by its UIDs; our catalog holds 100,000 real series and that one, Orthanc's as many made ones."""
-    count, asked = (2_000 if context.quick else 100_000), (50 if context.quick else 200)
+    count, asked = crowd_of(context), 50 if context.quick else 200
     template = Template(files_of(context.made_series)[0])
-    folder = _crowded(context, context.scratch / "network-find", count)
+    folder = crowded(context, context.scratch / "network-find", count)
     wanted = count // 2
     with ExitStack() as running:
         nodes = {"ours": running.enter_context(ours(folder))}
-        nodes["Orthanc"] = running.enter_context(orthanc(_filled_orthanc(context, count), kept=True))
+        nodes["Orthanc"] = running.enter_context(orthanc(filled_orthanc(context, count), kept=True))
         _rate(nodes["ours"].port, template, range(wanted, wanted + 1), series=wanted)
         identifier = identifier_of(
             QueryRetrieveLevel="SERIES",

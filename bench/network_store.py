@@ -1,7 +1,7 @@
 """Rows about receipt: C-STORE by DCMTK's storescu into our node, Orthanc and storescp, sender included.
 
-Ours acknowledges what is hashed, indexed and synced; Orthanc what is indexed and synced; storescp what is written. The
-catalogs are as empty as the run makes them.
+Ours acknowledges what is hashed, indexed and synced; Orthanc what is indexed and synced; storescp what is written. Our
+catalog and Orthanc's hold 100,000 other series.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 
+import pydicom
+from network_crowds import crowd_of, crowded, crowded_orthanc
 from network_nodes import (
     ENVIRONMENT,
     Node,
@@ -35,8 +37,6 @@ Start = Callable[[Path], AbstractContextManager[Node]]
 
 def _small(context: Context) -> Path:
     """A thousand CT objects of about 4 KB, made of a real header."""
-    import pydicom
-
     folder = context.scratch / "small-objects"
     if not folder.is_dir():
         data_set = pydicom.dcmread(files_of(context.made_series)[0])
@@ -73,7 +73,9 @@ def _stored(context: Context, source: Path, starts: dict[str, Start], *, associa
         clear()
         calls["ours"]()
         with pacscore.open(context.scratch / "network-ours", read_only=True) as opened:
-            count = sum(int(each["NumberOfSeriesRelatedInstances"]) for each in opened.find("series"))
+            uid = pydicom.dcmread(files[0], stop_before_pixels=True).SeriesInstanceUID
+            found = opened.find("series", SeriesInstanceUID=uid)
+            count = sum(int(each["NumberOfSeriesRelatedInstances"]) for each in found)
             assert count == len(files), (count, len(files))
         return alternate(calls, rounds=max(3, context.rounds // 2), before=clear)
 
@@ -82,15 +84,17 @@ def _send_to(nodes: dict[str, Node], name: str, groups: list[list[Path]]) -> Non
     _send(nodes[name].port, groups)
 
 
-def _ours(folder: Path, *, warm: Path, path: str = "fast", processes: int = 1) -> AbstractContextManager[Node]:
-    fresh(folder)
+def _ours(
+    context: Context, folder: Path, *, warm: Path, path: str = "fast", processes: int = 1
+) -> AbstractContextManager[Node]:
+    crowded(context, folder, crowd_of(context))
     return ours(folder, path=path, processes=processes, warm=warm)
 
 
 def _against(context: Context, source: Path, peer: str, start: Start, **how: int) -> Measured:
     warm = files_of(source)[0]
     processes = 2 if how.get("associations", 1) > 1 else 1
-    starts: dict[str, Start] = {"ours": partial(_ours, warm=warm, processes=processes), peer: start}
+    starts: dict[str, Start] = {"ours": partial(_ours, context, warm=warm, processes=processes), peer: start}
     timed = _stored(context, source, starts, **how)
     detail = f"{timed.median('ours'):.2f} s; {peer} {version_of(peer)} {timed.median(peer):.2f} s"
     return Measured(*timed.ratio(peer, "ours"), detail, timed.rounds)
@@ -98,7 +102,7 @@ def _against(context: Context, source: Path, peer: str, start: Start, **how: int
 
 @row("network.store-orthanc", must=2.5, aim=5.0, what="C-STORE, 208 CT objects of 525 KB, one association, × Orthanc")
 def store_orthanc(context: Context) -> Measured:
-    return _against(context, context.made_series, "Orthanc", orthanc)
+    return _against(context, context.made_series, "Orthanc", partial(crowded_orthanc, context))
 
 
 @row("network.store-storescp", must=0.5, aim=1.0, what="the same, × storescp, which neither indexes nor syncs")
@@ -108,7 +112,7 @@ def store_storescp(context: Context) -> Measured:
 
 @row("network.store4-orthanc", must=3.0, aim=6.0, what="the same by four associations, two receivers, × Orthanc")
 def store4_orthanc(context: Context) -> Measured:
-    return _against(context, context.made_series, "Orthanc", orthanc, associations=4)
+    return _against(context, context.made_series, "Orthanc", partial(crowded_orthanc, context), associations=4)
 
 
 @row("network.store4-storescp", must=0.9, aim=1.5, what="the same by four associations, × storescp")
@@ -118,14 +122,14 @@ def store4_storescp(context: Context) -> Measured:
 
 @row("network.store-small", must=3.5, aim=6.0, what="C-STORE, 1,000 CT objects of 4 KB, one association, × Orthanc")
 def store_small(context: Context) -> Measured:
-    return _against(context, _small(context), "Orthanc", orthanc)
+    return _against(context, _small(context), "Orthanc", partial(crowded_orthanc, context))
 
 
 @row("network.data-path", must=1.2, aim=2.0, what="C-STORE of the 208 objects by our data path, × by pynetdicom's own")
 def data_path(context: Context) -> Measured:
     warm = files_of(context.made_series)[0]
-    slow = partial(_ours, warm=warm, path="pynetdicom")
-    timed = _stored(context, context.made_series, {"ours": partial(_ours, warm=warm), "pynetdicom": slow})
+    slow = partial(_ours, context, warm=warm, path="pynetdicom")
+    timed = _stored(context, context.made_series, {"ours": partial(_ours, context, warm=warm), "pynetdicom": slow})
     detail = f"{timed.median('ours'):.2f} s; pynetdicom's path {timed.median('pynetdicom'):.2f} s"
     return Measured(*timed.ratio("pynetdicom", "ours"), detail, timed.rounds)
 
@@ -141,7 +145,10 @@ def _of_nothing(context: Context, source: Path, *, durable: bool) -> Measured:
         return replaying(record, journal=journal)
 
     warm = files_of(source)[0]
-    timed = _stored(context, source, {"ours": partial(_ours, warm=warm), "Orthanc": orthanc, "nothing": nothing})
+    starts: dict[str, Start] = {
+        "ours": partial(_ours, context, warm=warm), "Orthanc": partial(crowded_orthanc, context), "nothing": nothing
+    }  # fmt: skip
+    timed = _stored(context, source, starts)
     ratio = timed.ratio("Orthanc", "ours")[0]
     detail = f"{timed.median('nothing'):.2f} s; Orthanc {timed.median('Orthanc'):.2f} s; ours in this run {ratio:.3g}×"
     return Measured(*timed.ratio("Orthanc", "nothing"), detail, timed.rounds)
