@@ -6,6 +6,7 @@ catalog and Orthanc's hold 100,000 other series.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -68,6 +69,7 @@ def _stored(context: Context, source: Path, starts: dict[str, Start], *, associa
             running.close()
             for name, start in starts.items():
                 nodes[name] = running.enter_context(start(context.scratch / f"network-{name}"))
+            os.sync()  # What was copied is not to be written while objects are synced.
 
         calls = {name: partial(_send_to, nodes, name, groups) for name in starts}
         clear()
