@@ -17,15 +17,12 @@ Errors of the operating system come out as ``StorageFullError``, ``ReadOnlyError
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from pacscore.errors import (
     DamagedError,
@@ -35,6 +32,7 @@ from pacscore.errors import (
 )
 from pacscore.locks import Lock, hold_lock
 from pacscore.os_errors import translated
+from pacscore.syncing import begin_sync, sync_descriptor, sync_whole
 
 if TYPE_CHECKING:
     import typing_extensions
@@ -47,7 +45,6 @@ PENDING_PREFIX = ".pending-"
 """Begins the name of a file that ``publish`` has not finished. After a crash it is garbage."""
 
 _VECTOR_COUNT_MAX = 512  # POSIX promises 16, Linux and macOS take 1024.
-_SYNC_FILE_RANGE_WRITE = 2  # linux/fs.h
 
 
 class WritableFile(Protocol):
@@ -131,27 +128,6 @@ def _bytes_of(data: Buffer) -> memoryview:
     return view.cast("B") if view.nbytes else memoryview(b"")  # An empty array cannot be cast.
 
 
-def sync_descriptor(descriptor: int) -> None:
-    """The strongest sync of a file's bytes and length that the platform has."""
-    if sys.platform == "darwin":
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache.
-    else:
-        os.fdatasync(descriptor)
-
-
-@lru_cache(maxsize=1)
-def _starter() -> Callable[[int, int, int, int], int] | None:
-    """The call that begins to write a range of a file and waits for nothing; None where there is none."""
-    if not sys.platform.startswith("linux"):
-        return None
-    import ctypes
-
-    call: Any = getattr(ctypes.CDLL(None), "sync_file_range", None)
-    if call is not None:
-        call.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-    return call  # type: ignore[no-any-return]  # ctypes' functions have no type.
-
-
 class _LocalFile:
     """A ``WritableFile`` on a local disk."""
 
@@ -190,10 +166,7 @@ class _LocalFile:
         return start
 
     def begin_sync(self, start: int) -> None:
-        begin = _starter()
-        if begin is not None:
-            # Errors are those of the next sync: this call tells none, and takes none from it (sync_file_range(2)).
-            begin(self._descriptor, start, self._size - start, _SYNC_FILE_RANGE_WRITE)
+        begin_sync(self._descriptor, start, self._size - start)
 
     def sync(self) -> None:
         self._check_alive()
@@ -383,10 +356,7 @@ class LocalFileSystem:
         path.rmdir()
 
     def _sync_names(self, path: Path, descriptor: int) -> None:
-        if sys.platform == "darwin":
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        else:
-            os.fsync(descriptor)
+        sync_whole(descriptor)
 
 
 def _folders_inside_out(path: Path) -> Iterator[tuple[Path, list[str]]]:

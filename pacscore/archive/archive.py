@@ -168,17 +168,13 @@ class Archive:
         transfer_syntax
             UID of the syntax of a data set without file meta, as a network peer states it. Such an object gets a
             fixed, deterministic preamble and file meta; ``Instance.dataset_bytes()`` gives what came.
-        source
-            Who sent it, for the journal.
-        stated
-            SOP Class UID and SOP Instance UID that the sender says it has.
+        source, stated
+            Who sent it, for the journal; SOP Class UID and SOP Instance UID that the sender says it has.
 
         Raises
         ------
-        MismatchError
-            The object has other UIDs than ``stated``. It is not stored.
-        StorageFullError, DurabilityError
-            It is not stored.
+        MismatchError, StorageFullError, DurabilityError
+            It is not stored: it has other UIDs than ``stated``, or the disk refused.
         """
         from pacscore.archive.receiving import Said, receive_object
 

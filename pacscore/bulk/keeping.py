@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from pacscore.bulk.outcomes import Kind
 from pacscore.errors import InputError, UnsupportedError
-from pacscore.filesystem import PENDING_PREFIX, LocalFileSystem, sync_descriptor
+from pacscore.filesystem import PENDING_PREFIX, LocalFileSystem
 from pacscore.imaging import Image, Volume
+from pacscore.syncing import sync_descriptor
 
 RESULTS = "results"
 
