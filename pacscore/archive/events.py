@@ -63,12 +63,14 @@ def read_events(session: Session, after: str | None) -> Iterator[Mapping[str, An
     for event in session.events.read(after=None if place.log is None else EventPosition(place.log)):
         place.log = str(event.position)
         yield {"position": place.token(), **_named(session, json.loads(event.payload))}
-    waiting = session.catalog.journal_positions()
-    for record in session.journal.records(after=[Position(position) for position in place.journals.values()]):
-        place.journals[str(place_of(record.position).slot)] = str(record.position)
-        if record.position not in waiting:
+    waiting: set[str] | None = None
+    for position, described in session.journal.heads(after=[Position(each) for each in place.journals.values()]):
+        if waiting is None:  # Who looks often mostly finds nothing new.
+            waiting = session.catalog.journal_positions()
+        place.journals[str(place_of(position).slot)] = str(position)
+        if position not in waiting:
             continue
-        head = json.loads(record.head)
+        head = json.loads(described)
         yield {
             "position": place.token(),
             "kind": "received",

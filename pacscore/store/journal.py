@@ -194,6 +194,16 @@ class Journal:
         """
         return self._reader.records(after, on_damage=on_damage)
 
+    def heads(self, after: Iterable[Position] = ()) -> Iterator[tuple[Position, bytes]]:
+        """Position and head of each record that ``records`` gives, without reading the objects or their checksums.
+
+        Raises
+        ------
+        DamagedError
+            A segment is damaged.
+        """
+        return self._reader.heads(after)
+
     def verify(self) -> Iterator[LogFinding]:
         """Every fault of every segment and spool file; changes nothing."""
         return self._reader.verify()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pacscore.errors import DamagedError, NotFoundError
 from pacscore.filesystem import FileSystem
-from pacscore.store.ledger import Books, Entry
+from pacscore.store.ledger import Books, Entry, Ledger
 from pacscore.store.positions import Key, Place, Position, place_of, position_of
-from pacscore.store.records import Content, Kind
+from pacscore.store.records import Content, Kind, head_end, head_in
 from pacscore.store.segment_files import segment_numbers, segment_path
 from pacscore.store.segments import (
     LogFault,
@@ -22,6 +22,8 @@ from pacscore.store.segments import (
 )
 from pacscore.store.slots import SPOOL, slot_folder, slot_numbers
 from pacscore.store.spool import Spooled, read_spool
+
+_HEADS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,41 @@ class JournalReader:
             record = self._record(entry, on_damage)
             if record is not None:
                 yield record
+
+    def heads(self, after: Iterable[Position]) -> Iterator[tuple[Position, bytes]]:
+        """Position and head of each record that ``records`` gives; see ``Journal.heads``."""
+        lower = {place.slot: place.key for place in map(place_of, after)}
+        with self.turn:
+            books = self.refresh()
+            ledgers = [books.ledgers[place] for place in sorted(books.ledgers)]
+            entries = [
+                [each for each in books.live(ledger) if ledger.slot not in lower or each.key > lower[ledger.slot]]
+                for ledger in ledgers
+            ]
+        for ledger, own in zip(ledgers, entries, strict=True):
+            for start, end in sorted(ledger.damage):
+                path = segment_path(slot_folder(self._folder, ledger.slot), ledger.number)
+                _report(
+                    LogFinding(LogFault.DAMAGED, f"{path.name} is damaged at {start}.", path, start, end - start), None
+                )
+            for first in range(0, len(own), _HEADS_AT_ONCE):
+                yield from self._heads(ledger, own[first : first + _HEADS_AT_ONCE])
+
+    def _heads(self, ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[Position, bytes]]:
+        path = segment_path(slot_folder(self._folder, ledger.slot), ledger.number)
+        ranges = [(each.frame.offset, head_end(each.frame)) for each in entries]
+        try:
+            read = self._fs.read_ranges(path, ranges)
+        except (NotFoundError, DamagedError):  # Retired, or copied forward, since the list was made.
+            read = [b""] * len(entries)
+        for entry, data in zip(entries, read, strict=True):
+            head = head_in(data, entry.frame)
+            if head is not None:
+                yield position_of(entry.place), head
+                continue
+            record = self._record(entry, None)
+            if record is not None:
+                yield record.position, record.head
 
     def positions(self) -> list[Position]:
         """The positions of all records that are not retired; see ``Journal.positions``."""

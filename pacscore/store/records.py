@@ -186,6 +186,21 @@ def parse_header(header: bytes, offset: int) -> tuple[Frame, bytes] | None:
     return Frame(kind, flags, own, sequence, synced, length, head_length, crc), nonce
 
 
+def head_end(frame: Frame) -> int:
+    """Where a record's head ends, counted from its beginning."""
+    return HEADER_BYTES + (_ORIGIN.size if frame.flags & MOVED else 0) + frame.head_length
+
+
+def head_in(data: bytes, frame: Frame) -> bytes | None:
+    """The head of a record of which ``data`` is the beginning; None where it is not that record.
+
+    Its bytes are not compared with a checksum: that is one of the whole record.
+    """
+    parsed = parse_header(data[:HEADER_BYTES], frame.offset)
+    end = head_end(frame)
+    return data[end - frame.head_length : end] if parsed is not None and parsed[0] == frame else None
+
+
 def take_apart(frame: Frame, payload: memoryview) -> Content:
     """Split a payload, whose checksum has been compared, into origin, head and body."""
     start = 0

@@ -210,6 +210,43 @@ def test_j7_what_is_still_needed_is_copied_forward(folder: Path) -> None:
         assert set(contents(journal)) == {b"new%d" % number for number in range(30)}
 
 
+def test_heads_are_those_of_the_records_without_their_objects(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal, Journal.open(folder, FS, SETTINGS) as other:
+        positions = [journal.append(b"%d" % number, [bytes(3000)]) for number in range(100)]
+        kept = [*positions[::19], journal.append(b"large", [bytes(30_000)]), other.append(b"other", [b"1"])]
+
+        def heads_of_records(after: list[Position]) -> list[tuple[Position, bytes]]:
+            return [(record.position, record.head) for record in journal.records(after)]
+
+        assert list(journal.heads()) == heads_of_records([])
+        assert len(list(journal.heads())) == 102
+        journal.append_many((b"new%d" % number, [bytes(3000)]) for number in range(30))
+        journal.retire(set(positions) - set(kept))
+        assert dict(journal.compact())
+        journal.collect()
+        for after in ([], [positions[50]], [positions[50], kept[-1]]):
+            assert list(journal.heads(after)) == heads_of_records(after)
+        assert len(list(journal.heads([positions[50]]))) > 30
+        (spooled,) = (path for path in folder.rglob("spool/*") if path.is_file())
+        spooled.write_bytes(b"")  # No object is looked at.
+        assert tuple(head for _, head in journal.heads() if not head[:1].isdigit() and head[:3] != b"new") == (
+            b"large",
+            b"other",
+        )
+
+
+def test_a_head_that_is_damaged_is_said_so(folder: Path) -> None:
+    with Journal.open(folder, FS, SETTINGS) as journal:
+        position = journal.append(b"head", [bytes(100)])
+        assert [head for _, head in journal.heads()] == [b"head"]
+        path = segments(folder)[-1]
+        content = bytearray(path.read_bytes())
+        content[int(position.split(":")[2])] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(DamagedError):
+            list(journal.heads())
+
+
 def test_each_open_journal_has_a_slot_of_its_own_and_reads_the_others(folder: Path) -> None:
     with Journal.open(folder, FS, SETTINGS) as first, Journal.open(folder, FS, SETTINGS) as second:
         one = first.append(b"one", [b"1"])
