@@ -3,7 +3,8 @@
 T1  Two who store objects of one SOP Instance UID, threads or processes, take turns from the comparison to the catalog
     row, so that neither can miss the other's object.
 T2  Objects are committed in groups: one thread writes what all who wait have brought, makes it durable, then writes
-    their rows in one transaction, while the next group is already written and synced.
+    their rows in one transaction, while the next group is already written and synced. Rows come in the order of the
+    groups: who follows the journal passes over a record that has none, and would never come back.
 T3  A thread that waits is woken once: when its object is committed, or to commit the next group.
 T4  Whatever ends a group, nobody of it is told that their object is there.
 T5  A thread that is interrupted stays until its group has ended, so that its turn ends no earlier.
@@ -96,6 +97,8 @@ class GroupCommits(Generic[Item]):
         self._lock = threading.Lock()
         self._waiting: list[_Call[Item]] = []
         self._appointed: _Call[Item] | None = None
+        self._last_put = threading.Event()
+        self._last_put.set()
 
     @property
     def waiting(self) -> int:
@@ -139,9 +142,11 @@ class GroupCommits(Generic[Item]):
         """Commit all that wait, the caller's own object among them."""
         own = self._appointed
         group: list[_Call[Item]] = []
+        is_put = threading.Event()
         try:
             with self._lock:
                 group, self._waiting = self._waiting, []
+                before, self._last_put = self._last_put, is_put
             items = [call.item for call in group]
             try:
                 self._write(items)
@@ -150,6 +155,7 @@ class GroupCommits(Generic[Item]):
                 with self._lock:
                     self._appointed = None
                     self._appoint()
+            before.wait()
             self._put(items)
         except BaseException as error:
             # Whatever ended it, nobody of this group may be told that their object is there.
@@ -159,6 +165,7 @@ class GroupCommits(Generic[Item]):
             if failure is not error:
                 raise
         finally:
+            is_put.set()
             for call in group:
                 call.has_ended = True
                 if call is not own:

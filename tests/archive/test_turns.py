@@ -25,16 +25,17 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def test_nobody_is_told_stored_when_whoever_commits_was_interrupted() -> None:
-    synced = threading.Event()
+    may_end = threading.Event()
+    synced: list[list[str]] = []
     groups: list[list[str]] = []
 
     def put(items: Sequence[str]) -> None:
         groups.append(list(items))
         if len(groups) == 1:
-            synced.wait(5)
+            may_end.wait(5)
             raise KeyboardInterrupt
 
-    commits: GroupCommits[str] = GroupCommits(_nothing, _nothing, put)
+    commits: GroupCommits[str] = GroupCommits(_nothing, lambda items: synced.append(list(items)), put)
     outcomes: dict[str, str] = {}
 
     def commit(name: str) -> None:
@@ -44,12 +45,16 @@ def test_nobody_is_told_stored_when_whoever_commits_was_interrupted() -> None:
         except (KeyboardInterrupt, RetryError) as error:
             outcomes[name] = type(error).__name__
 
-    first = threading.Thread(target=commit, args=("a",))
-    first.start()
+    threads = [threading.Thread(target=commit, args=(name,)) for name in "ab"]
+    threads[0].start()
     wait_until(lambda: groups != [])
-    commit("b")  # Its sync and its rows need not wait for those of the first.
-    synced.set()
-    first.join()
+    threads[1].start()
+    wait_until(lambda: synced == [["a"], ["b"]])  # Its sync need not wait for the rows of the first.
+    time.sleep(0.05)
+    assert groups == [["a"]]  # Its rows do: else who follows the journal passes over the first.
+    may_end.set()
+    for thread in threads:
+        thread.join(5)
     assert outcomes == {"a": "KeyboardInterrupt", "b": "stored"}
     assert groups == [["a"], ["b"]]
 
