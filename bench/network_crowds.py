@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from core_catalog import STAMP, _index
@@ -42,16 +42,11 @@ def _catalog(context: Context, count: int) -> Path:
     return path
 
 
-def crowded_orthanc(
-    context: Context, folder: Path, *, destination: int = 0, kept: bool = False
-) -> AbstractContextManager[Node]:
-    """Orthanc beside as many made series of one object each; ``kept`` with what it got since."""
-    return _orthanc_beside(filled_orthanc(context, crowd_of(context)), folder, destination, kept=kept)
-
-
 @contextmanager
-def _orthanc_beside(filled: Path, folder: Path, destination: int, *, kept: bool) -> Iterator[Node]:
+def crowded_orthanc(context: Context, folder: Path, *, destination: int = 0, kept: bool = False) -> Iterator[Node]:
+    """Orthanc beside as many made series of one object each; ``kept`` with what it got since."""
     if not kept:
+        filled = filled_orthanc(context, crowd_of(context))
         fresh(folder).mkdir(parents=True)
         # Files are links: Orthanc writes each once and then never again. Its database is a copy.
         shutil.copytree(filled / "storage", folder / "storage", copy_function=_link)

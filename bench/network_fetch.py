@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pydicom
 from network_crowds import crowd_of, crowded, crowded_orthanc
-from network_nodes import Node, free_port, ours, recording, replaying, run, storescp, version_of
+from network_nodes import Node, free_port, of_nothing, ours, recording, replaying, run, storescp, version_of
 from rows import Context, Measured, row
 from sealed import files_of, fresh
 from timing import Timed, alternate
@@ -95,10 +95,7 @@ def _against(context: Context, kind: str) -> Measured:
 
 
 def _of_nothing(context: Context, kind: str) -> Measured:
-    timed = _fetched(context, kind, with_nothing=True)
-    ratio = timed.ratio("Orthanc", "ours")[0]
-    detail = f"{timed.median('nothing'):.2f} s; Orthanc {timed.median('Orthanc'):.2f} s; ours in this run {ratio:.3g}×"
-    return Measured(*timed.ratio("Orthanc", "nothing"), detail, timed.rounds)
+    return of_nothing(_fetched(context, kind, with_nothing=True))
 
 
 @row("network.get", must=3.0, aim=6.0, what="C-GET of a sealed series of 208 CT objects by getscu, × Orthanc")

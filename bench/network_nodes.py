@@ -18,8 +18,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rows import Missing
+from rows import Measured, Missing
 from sealed import fresh
+from timing import Timed
 
 ENVIRONMENT = dict(os.environ, TCP_NODELAY="1", PYTHONPATH=str(Path(__file__).resolve().parents[1]))
 _SECONDS = 60.0
@@ -162,6 +163,13 @@ def _process(name: str, command: Sequence[str], port: int, *, ahead: bool = True
     finally:
         process.terminate()
         process.wait(60)
+
+
+def of_nothing(timed: Timed) -> Measured:
+    """What a node of no cost reaches, and ours in the same run."""
+    ratio = timed.ratio("Orthanc", "ours")[0]
+    detail = f"{timed.median('nothing'):.2f} s; Orthanc {timed.median('Orthanc'):.2f} s; ours in this run {ratio:.3g}×"
+    return Measured(*timed.ratio("Orthanc", "nothing"), detail, timed.rounds)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from network_crowds import crowd_of, crowded, crowded_orthanc
 from network_nodes import (
     ENVIRONMENT,
     Node,
+    of_nothing,
     orthanc,
     ours,
     program,
@@ -136,24 +137,20 @@ def data_path(context: Context) -> Measured:
     return Measured(*timed.ratio("pynetdicom", "ours"), detail, timed.rounds)
 
 
-def _of_nothing(context: Context, source: Path, *, durable: bool) -> Measured:
-    """A node of no cost, which repeats what Orthanc had answered."""
+def _of_nothing(context: Context, source: Path) -> Measured:
+    """A node that repeats what Orthanc had answered, and writes and syncs what it reads, but costs nothing else."""
     record, scratch = context.scratch / "network-replay.record", context.scratch
     with orthanc(scratch / "network-Orthanc") as node, recording(record, node) as recorder:
         _send(recorder.port, [files_of(source)])
-    journal = scratch / "network-replay.journal" if durable else None
 
     def nothing(folder: Path) -> AbstractContextManager[Node]:
-        return replaying(record, journal=journal)
+        return replaying(record, journal=scratch / "network-replay.journal")
 
     warm = files_of(source)[0]
     starts: dict[str, Start] = {
         "ours": partial(_ours, context, warm=warm), "Orthanc": partial(crowded_orthanc, context), "nothing": nothing
     }  # fmt: skip
-    timed = _stored(context, source, starts)
-    ratio = timed.ratio("Orthanc", "ours")[0]
-    detail = f"{timed.median('nothing'):.2f} s; Orthanc {timed.median('Orthanc'):.2f} s; ours in this run {ratio:.3g}×"
-    return Measured(*timed.ratio("Orthanc", "nothing"), detail, timed.rounds)
+    return of_nothing(_stored(context, source, starts))
 
 
 @row(
@@ -163,7 +160,7 @@ def _of_nothing(context: Context, source: Path, *, durable: bool) -> Measured:
     what="The 208 objects to a node that only writes and syncs what it reads, × Orthanc",
 )
 def store_nothing(context: Context) -> Measured:
-    return _of_nothing(context, context.made_series, durable=True)
+    return _of_nothing(context, context.made_series)
 
 
 @row(
@@ -173,4 +170,4 @@ def store_nothing(context: Context) -> Measured:
     what="The 1,000 small objects to a node that only writes and syncs, × Orthanc",
 )
 def store_small_nothing(context: Context) -> Measured:
-    return _of_nothing(context, _small(context), durable=True)
+    return _of_nothing(context, _small(context))

@@ -46,6 +46,9 @@ class Arrival:
         Who sent it, "" where nobody says.
     body
         Its bytes, or the spool file that holds them.
+    head, record, row
+        What the journal keeps beside it, the record ready to be written (None with a spool file, which writes its own),
+        and the catalog's row without a position.
     failure
         Why it alone is not stored, while the others of its group may be.
     """

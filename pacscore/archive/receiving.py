@@ -48,19 +48,16 @@ class Said:
 def receive_object(session: Session, data: bytes | BinaryIO | Iterable[bytes], said: Said) -> Receipt:
     """Take one object; see ``Archive.receive``."""
     session.check_writable()
+    if isinstance(data, bytes) and len(data) >= session.settings.spool_bytes_min:
+        return _receive_large(session, Incoming(data, iter(()), said.transfer_syntax, session.settings), said)
     digest = DataSetHash(said.transfer_syntax, session.settings)
-    if isinstance(data, bytes) and len(data) < session.settings.spool_bytes_min:
-        return _receive_whole(session, tuple(digest.passing(iter((data,)))), digest, said)
     pieces = iter((data,)) if isinstance(data, bytes) else pieces_of(data)
     beginning = tuple(digest.passing(take_beginning(pieces, session.settings.spool_bytes_min)))
     if sum(map(len, beginning)) < session.settings.spool_bytes_min:
         return _receive_whole(session, beginning, digest, said)
     joined = [b"".join(beginning)]
     del beginning  # Held by nobody while the rest comes: many large objects may be on their way at once.
-    incoming = Incoming(joined.pop(), pieces, said.transfer_syntax, session.settings)
-    if said.stated is not None:
-        incoming.check_beginning(said.stated)
-    return _receive_large(session, incoming, said)
+    return _receive_large(session, Incoming(joined.pop(), pieces, said.transfer_syntax, session.settings), said)
 
 
 def _receive_whole(session: Session, pieces: tuple[bytes, ...], digest: DataSetHash, said: Said) -> Receipt:
@@ -86,6 +83,8 @@ def _receive_whole(session: Session, pieces: tuple[bytes, ...], digest: DataSetH
 
 def _receive_large(session: Session, incoming: Incoming, said: Said) -> Receipt:
     """Take an object that is written as it comes: no more of it than its beginning is ever in memory."""
+    if said.stated is not None:
+        incoming.check_beginning(said.stated)
     with session.journal.spooling(incoming.chunks()) as spool:
         try:
             candidate = candidate_of(MappedSource(spool.path, spool.length), session.settings, incoming.transfer_syntax)

@@ -246,7 +246,8 @@ class Series:
         The last one is kept for all who open the series while nothing comes to it: as who fetches it object by object.
         """
         rows = self._session.catalog.received(self._stored.key)
-        state = self._stored.key, self.generation, tuple((row.position, row.version, row.current) for row in rows)
+        parent = self._session.catalog_generation(self._stored.key)
+        state = self._stored.key, parent, tuple((row.position, row.version, row.current) for row in rows)
         kept = self._session.last_waiting
         if kept is None or kept[0] != state:
             kept = self._session.last_waiting = state, self._planned()

@@ -34,7 +34,7 @@ from pacscore.store.ledger import Entry, retire_drafts
 from pacscore.store.own_slot import OwnSlot
 from pacscore.store.positions import Position, place_of, position_of
 from pacscore.store.reading import JournalReader, Record
-from pacscore.store.records import Draft, Kind, Origin, draft
+from pacscore.store.records import Draft, Kind, Origin, draft, in_batches
 from pacscore.store.segment_files import segment_numbers, segment_path
 from pacscore.store.segments import LogFinding, read_record
 from pacscore.store.slots import SPOOL, Slot, slot_numbers, try_slot
@@ -130,7 +130,7 @@ class Journal:
         """
         self._check_writable()
         written: list[Written | Exception] = []
-        for batch in _batches(drafts, self._settings.group_bytes_max):
+        for batch in in_batches(drafts, lambda each: each.length, self._settings.group_bytes_max):
             try:
                 written += self._own.write(batch)
             except DurabilityError as error:  # A sync is not tried again.
@@ -195,7 +195,7 @@ class Journal:
         return self._reader.records(after, on_damage=on_damage)
 
     def heads(self, after: Iterable[Position] = ()) -> Iterator[tuple[Position, bytes]]:
-        """Position and head of each record that ``records`` gives, without reading the objects or their checksums.
+        """Position and head of each record that ``records`` gives, many read at once and spooled objects not at all.
 
         Raises
         ------
@@ -332,7 +332,7 @@ class Journal:
 
     def _write_drafts(self, drafts: Iterable[Draft]) -> list[Written]:
         written: list[Written] = []
-        for batch in _batches(drafts, self._settings.group_bytes_max):
+        for batch in in_batches(drafts, lambda each: each.length, self._settings.group_bytes_max):
             written += self._own.write(batch)
         return written
 
@@ -351,19 +351,6 @@ class Journal:
             for ledger in removable:
                 self._fs.remove(segment_path(slot.folder, ledger.number))
             self._fs.sync_folder(slot.folder)  # Before what these segments made necessary may go as well.
-
-
-def _batches(drafts: Iterable[Draft], bytes_max: int) -> Iterator[list[Draft]]:
-    batch: list[Draft] = []
-    length = 0
-    for record in drafts:
-        if batch and length + record.length > bytes_max:
-            yield batch
-            batch, length = [], 0
-        batch.append(record)
-        length += record.length
-    if batch:
-        yield batch
 
 
 def _forget_parents() -> None:

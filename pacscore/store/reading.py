@@ -11,7 +11,7 @@ from pacscore.errors import DamagedError, NotFoundError
 from pacscore.filesystem import FileSystem
 from pacscore.store.ledger import Books, Entry, Ledger
 from pacscore.store.positions import Key, Place, Position, place_of, position_of
-from pacscore.store.records import Content, Kind, head_end, head_in
+from pacscore.store.records import Content, Kind, in_batches
 from pacscore.store.segment_files import segment_numbers, segment_path
 from pacscore.store.segments import (
     LogFault,
@@ -19,11 +19,12 @@ from pacscore.store.segments import (
     SegmentReader,
     damage_findings,
     read_record,
+    record_in,
 )
 from pacscore.store.slots import SPOOL, slot_folder, slot_numbers
 from pacscore.store.spool import Spooled, read_spool
 
-_HEADS_AT_ONCE = 256
+_HEAD_BYTES_AT_ONCE = 4 << 20  # With the objects beside them, which the checksums cover.
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,58 +110,53 @@ class JournalReader:
         self, after: Iterable[Position] = (), *, on_damage: Callable[[LogFinding], None] | None = None
     ) -> Iterator[Record]:
         """The records that are not retired; see ``Journal.records``."""
+        for _, entries in self._listed(after, on_damage):
+            for entry in entries:
+                record = self._record(entry, on_damage)
+                if record is not None:
+                    yield record
+
+    def heads(self, after: Iterable[Position]) -> Iterator[tuple[Position, bytes]]:
+        """Position and head of each record that ``records`` gives; see ``Journal.heads``."""
+        for ledger, entries in self._listed(after, None):
+            path = segment_path(slot_folder(self._folder, ledger.slot), ledger.number)
+            for batch in in_batches(entries, lambda each: each.place.length, _HEAD_BYTES_AT_ONCE):
+                yield from self._heads(path, batch)
+
+    def _heads(self, path: Path, entries: Sequence[Entry]) -> Iterator[tuple[Position, bytes]]:
+        places = [entry.place for entry in entries]
+        try:
+            read = self._fs.read_ranges(path, [(place.offset, place.length) for place in places])
+        except (NotFoundError, DamagedError):  # Retired, or copied forward, since the list was made; or cut.
+            read = [b""] * len(entries)
+        for entry, place, data in zip(entries, places, read, strict=True):
+            found = record_in(data, place.offset)
+            if found is not None:
+                yield position_of(place), found[1].head
+                continue
+            record = self._record(entry, None)
+            if record is not None:
+                yield record.position, record.head
+
+    def _listed(
+        self, after: Iterable[Position], on_damage: Callable[[LogFinding], None] | None
+    ) -> list[tuple[Ledger, list[Entry]]]:
+        """What each segment holds behind these positions; what is damaged is told first."""
         lower = {place.slot: place.key for place in map(place_of, after)}
         with self.turn:
             books = self.refresh()
             ledgers = [books.ledgers[place] for place in sorted(books.ledgers)]
-            entries = [entry for ledger in ledgers for entry in books.live(ledger)]
+            listed = [
+                [each for each in books.live(ledger) if ledger.slot not in lower or each.key > lower[ledger.slot]]
+                for ledger in ledgers
+            ]
             damage = [(ledger, start, end) for ledger in ledgers for start, end in sorted(ledger.damage)]
         for ledger, start, end in damage:
             path = segment_path(slot_folder(self._folder, ledger.slot), ledger.number)
             _report(
                 LogFinding(LogFault.DAMAGED, f"{path.name} is damaged at {start}.", path, start, end - start), on_damage
             )
-        for entry in entries:
-            if entry.key.slot in lower and entry.key <= lower[entry.key.slot]:
-                continue
-            record = self._record(entry, on_damage)
-            if record is not None:
-                yield record
-
-    def heads(self, after: Iterable[Position]) -> Iterator[tuple[Position, bytes]]:
-        """Position and head of each record that ``records`` gives; see ``Journal.heads``."""
-        lower = {place.slot: place.key for place in map(place_of, after)}
-        with self.turn:
-            books = self.refresh()
-            ledgers = [books.ledgers[place] for place in sorted(books.ledgers)]
-            entries = [
-                [each for each in books.live(ledger) if ledger.slot not in lower or each.key > lower[ledger.slot]]
-                for ledger in ledgers
-            ]
-        for ledger, own in zip(ledgers, entries, strict=True):
-            for start, end in sorted(ledger.damage):
-                path = segment_path(slot_folder(self._folder, ledger.slot), ledger.number)
-                _report(
-                    LogFinding(LogFault.DAMAGED, f"{path.name} is damaged at {start}.", path, start, end - start), None
-                )
-            for first in range(0, len(own), _HEADS_AT_ONCE):
-                yield from self._heads(ledger, own[first : first + _HEADS_AT_ONCE])
-
-    def _heads(self, ledger: Ledger, entries: Sequence[Entry]) -> Iterator[tuple[Position, bytes]]:
-        path = segment_path(slot_folder(self._folder, ledger.slot), ledger.number)
-        ranges = [(each.frame.offset, head_end(each.frame)) for each in entries]
-        try:
-            read = self._fs.read_ranges(path, ranges)
-        except (NotFoundError, DamagedError):  # Retired, or copied forward, since the list was made.
-            read = [b""] * len(entries)
-        for entry, data in zip(entries, read, strict=True):
-            head = head_in(data, entry.frame)
-            if head is not None:
-                yield position_of(entry.place), head
-                continue
-            record = self._record(entry, None)
-            if record is not None:
-                yield record.position, record.head
+        return list(zip(ledgers, listed, strict=True))
 
     def positions(self) -> list[Position]:
         """The positions of all records that are not retired; see ``Journal.positions``."""

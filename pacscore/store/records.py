@@ -17,16 +17,18 @@ frames from being taken for them. That the header has a checksum of its own lets
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import google_crc32c
 import numpy as np
 
 from pacscore.errors import LimitError
 from pacscore.filesystem import Buffer
+
+Item = TypeVar("Item")
 
 MAGIC = b"PCSR"
 HEADER_BYTES = 64
@@ -108,6 +110,21 @@ class Draft:
         return framed_length(self.payload_length)
 
 
+def in_batches(items: Iterable[Item], length_of: Callable[[Item], int], bytes_max: int) -> Iterator[list[Item]]:
+    """Items to be written or read together: at most so many bytes, unless one alone is longer."""
+    batch: list[Item] = []
+    length = 0
+    for item in items:
+        own = length_of(item)
+        if batch and length + own > bytes_max:
+            yield batch
+            batch, length = [], 0
+        batch.append(item)
+        length += own
+    if batch:
+        yield batch
+
+
 def framed_length(payload_length: int) -> int:
     """Bytes that a payload of this length takes in a segment."""
     return HEADER_BYTES + payload_length + -payload_length % ALIGNMENT
@@ -184,21 +201,6 @@ def parse_header(header: bytes, offset: int) -> tuple[Frame, bytes] | None:
     if own != offset or synced > own or prefix + head_length > length or header_crc != checksum(header[:-4]):
         return None
     return Frame(kind, flags, own, sequence, synced, length, head_length, crc), nonce
-
-
-def head_end(frame: Frame) -> int:
-    """Where a record's head ends, counted from its beginning."""
-    return HEADER_BYTES + (_ORIGIN.size if frame.flags & MOVED else 0) + frame.head_length
-
-
-def head_in(data: bytes, frame: Frame) -> bytes | None:
-    """The head of a record of which ``data`` is the beginning; None where it is not that record.
-
-    Its bytes are not compared with a checksum: that is one of the whole record.
-    """
-    parsed = parse_header(data[:HEADER_BYTES], frame.offset)
-    end = head_end(frame)
-    return data[end - frame.head_length : end] if parsed is not None and parsed[0] == frame else None
 
 
 def take_apart(frame: Frame, payload: memoryview) -> Content:

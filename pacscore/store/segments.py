@@ -355,12 +355,21 @@ def read_record(path: Path, fs: FileSystem, *, offset: int, length: int) -> tupl
         There is no valid record of that length there.
     """
     (data,) = fs.read_ranges(path, [(offset, length)])
+    found = record_in(data, offset)
+    if found is None:
+        raise DamagedError(
+            f"There is no valid record in {path.name} at {offset}. Run verify.", path=str(path), offset=offset
+        )
+    return found
+
+
+def record_in(data: bytes, offset: int) -> tuple[Frame, Content] | None:
+    """The record that these bytes from ``offset`` of a segment are, its checksum compared; None where they are none."""
+    length = len(data)
     parsed = parse_header(data[:HEADER_BYTES], offset)
     if parsed is not None and framed_length(parsed[0].payload_length) == length:
         frame = parsed[0]
         payload = memoryview(data)[HEADER_BYTES : HEADER_BYTES + frame.payload_length]
         if checksum(payload) == frame.payload_crc32c:
             return frame, take_apart(frame, payload)
-    raise DamagedError(
-        f"There is no valid record in {path.name} at {offset}. Run verify.", path=str(path), offset=offset
-    )
+    return None

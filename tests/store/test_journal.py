@@ -228,20 +228,21 @@ def test_heads_are_those_of_the_records_without_their_objects(folder: Path) -> N
             assert list(journal.heads(after)) == heads_of_records(after)
         assert len(list(journal.heads([positions[50]]))) > 30
         (spooled,) = (path for path in folder.rglob("spool/*") if path.is_file())
-        spooled.write_bytes(b"")  # No object is looked at.
+        spooled.write_bytes(b"")  # It is not looked at.
         assert tuple(head for _, head in journal.heads() if not head[:1].isdigit() and head[:3] != b"new") == (
             b"large",
             b"other",
         )
 
 
-def test_a_head_that_is_damaged_is_said_so(folder: Path) -> None:
+@pytest.mark.parametrize("at", [0, 65, 100])  # Header, head and object: one checksum covers the last two.
+def test_a_head_that_is_damaged_is_said_so(folder: Path, at: int) -> None:
     with Journal.open(folder, FS, SETTINGS) as journal:
         position = journal.append(b"head", [bytes(100)])
         assert [head for _, head in journal.heads()] == [b"head"]
         path = segments(folder)[-1]
         content = bytearray(path.read_bytes())
-        content[int(position.split(":")[2])] ^= 1
+        content[int(position.split(":")[2]) + at] ^= 1
         path.write_bytes(content)
         with pytest.raises(DamagedError):
             list(journal.heads())
